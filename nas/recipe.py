@@ -1,0 +1,326 @@
+"""Recipes: the typed, frozen, strict description of a whole run, read from and written to TOML."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from nas.recipe_text import (
+    Mistake,
+    apply_overrides,
+    beside,
+    expand,
+    find,
+    mistakes_of,
+    parse_toml,
+    several,
+)
+from predictors.figures import FIGURES, parse_quantity
+from search_spaces.catalog import CATALOG
+from search_spaces.errors import NasError, unknown_name
+
+__all__ = [
+    "ExportSection",
+    "Recipe",
+    "SearchSection",
+    "SpaceSection",
+    "SupernetSection",
+    "TargetSection",
+    "TaskSection",
+    "load_recipe",
+    "parse_quantity",
+    "recipe_from",
+]
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _function_path(value: str) -> str:
+    place, _, function = value.rpartition(":")
+    if not place or not function.isidentifier():
+        raise ValueError("must look like 'file.py:function' or 'module:function'")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Place = Annotated[Text, AfterValidator(expand)]
+FunctionPath = Annotated[Place, AfterValidator(_function_path)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Strings = Annotated[tuple[Text, ...], BeforeValidator(_tuple)]
+Tables = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_tuple)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class SpaceSection(_Section):
+    """What may vary: a named space, or the stages of a declarative one."""
+
+    name: Place | None = None
+    """A catalogue name, "file.py:function" or "module:function"."""
+    stages: Tables = ()
+    """The declarative form, one table a stage; instead of `name`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the space's builder."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "SpaceSection":
+        if (self.name is None) == (not self.stages):
+            raise ValueError("needs either a name or [[space.stages]]")
+        if self.name is not None and ":" not in self.name:
+            several(_catalogue_mistakes(self.name, self.options))
+        return self
+
+
+def _catalogue_mistakes(name: str, options: Mapping[str, Any]) -> list[Mistake]:
+    """Return what is wrong with a catalogue space's name, or with the names of its options."""
+    if name not in CATALOG:
+        return [Mistake(("name",), str(unknown_name("space", name, CATALOG)))]
+    legal = set(inspect.signature(CATALOG[name]).parameters) - {"input_shape", "classes"}
+    return [
+        Mistake(("options", key), str(unknown_name("option", key, legal)))
+        for key in options
+        if key not in legal
+    ]
+
+
+class TaskSection(_Section):
+    """What the networks must learn, and from which data."""
+
+    name: Literal["classification"] = "classification"
+    """The kind of task."""
+    data: Place = "digits"
+    """"digits", a path (folder, tar, .npz, IDX) or "module:function" returning torch datasets."""
+    classes: Count | None = None
+    """How many classes; unset: as the data says."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training part that is held out to choose by."""
+    augment: bool | None = None
+    """Vary the training images; unset: as suits the data."""
+    batch_size: Count = 256
+    """Images per batch when networks are evaluated."""
+    limit: Count | None = None
+    """Use only this many training images."""
+
+
+class TargetSection(_Section):
+    """The hardware that the networks are for, and how it runs them."""
+
+    name: Place = "this"
+    """"this" machine, measured now; or a packaged target; or the path of a target file."""
+    runtime: Literal["onnxruntime", "torch"] = "onnxruntime"
+    """What runs the networks."""
+    threads: Count = 1
+    """Threads of one inference."""
+    minutes: Positive = 5.0
+    """Time budget of measuring this machine."""
+    precision: Literal["fp32"] = "fp32"
+    """Number format of the networks on the target."""
+    batch: Count = 1
+    """Images per inference."""
+
+
+class SupernetSection(_Section):
+    """How the shared weights of all architectures are trained."""
+
+    enabled: bool = True
+    """Train shared weights; otherwise each candidate is trained alone."""
+    rule: Text = "sandwich"
+    """Which architectures one step trains, and against what."""
+    epochs: Count = 20
+    """Passes over the training data."""
+    batch_size: Count = 128
+    """Images per training step."""
+    learning_rate: Positive = 0.1
+    """Peak of the schedule."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Pull of the weights towards 0."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the label spread over all classes."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    """Epochs until the learning rate peaks."""
+    random_subnets: Annotated[int, Field(ge=0)] = 2
+    """Random architectures per sandwich step, beside the largest and the smallest."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential average of the weights; unset: none is kept."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of training; "auto" takes bf16 where the machine gains from it."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of initial weights, data order and drawn architectures."""
+
+
+class SearchSection(_Section):
+    """Which architectures are tried, and what is wanted of them."""
+
+    name: FolderName = "search"
+    """Folder of this search; several may share one supernet."""
+    evaluate: FunctionPath | None = None
+    """The user's own `evaluate(arch) -> dict`; its figures may be objectives too."""
+    objectives: Strings = ("error", "latency_ms")
+    """Figures to be made small."""
+    limits: dict[str, float] = Field(default_factory=dict)
+    """Figures with the most they may be: a number, or a text such as "256 KiB" or "1.5 ms"."""
+    evaluations: Count = 200
+    """Architectures the proposer may have evaluated."""
+    random_evaluations: Annotated[int, Field(ge=0)] | None = None
+    """Budget of random search, the baseline; unset: equal to `evaluations`."""
+    workers: Count = 2
+    """Processes that evaluate, one thread each."""
+    proposer: Text = "surrogate"
+    """Who proposes what to try next: "surrogate", "nsga2" or "random"."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of every draw of the search."""
+    lag: Annotated[int, Field(ge=0)] = 8
+    """Trial n is proposed from the results of trials before n - lag, however many workers."""
+    minutes: Positive | None = None
+    """Time budget of the search."""
+    storage: Literal["sqlite", "journal"] = "sqlite"
+    """Where the trials are recorded."""
+    recalibration_batches: Count = 4
+    """Training batches from which a subnet's normalisation statistics are taken."""
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        mistakes = [] if value else [Mistake((), "needs at least one figure")]
+        for index, name in enumerate(value):
+            if name in value[:index]:
+                mistakes.append(Mistake((index,), f"{name!r} is listed twice"))
+            elif not info.data.get("evaluate"):
+                mistakes += _check((index,), name, _known_figure)
+        several(mistakes)
+        return value
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _limits_in_units(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        own = bool(info.data.get("evaluate"))
+        limits: dict[str, float] = {}
+        mistakes: list[Mistake] = []
+        for name, given in value.items():
+
+            def read(name: str, given: object = given) -> None:
+                limits[name] = _limit(name, given, own=own)
+
+            mistakes += _check((name,), str(name), read)
+        several(mistakes)
+        return limits
+
+
+def _check(place: tuple[str | int, ...], name: str, check: Callable[[str], None]) -> list[Mistake]:
+    """Call `check(name)`; return its NasError, if any, as the mistake at `place`."""
+    try:
+        check(name)
+    except NasError as error:
+        return [Mistake(place, str(error))]
+    return []
+
+
+def _known_figure(name: str) -> None:
+    if name not in FIGURES:
+        raise unknown_name("figure", name, FIGURES)
+
+
+def _limit(name: str, given: object, *, own: bool) -> float:
+    """Return limit `name` in its figure's unit; `own` allows figures that are not in the table."""
+    if not (own and name not in FIGURES):
+        _known_figure(name)
+    unit = FIGURES[name].unit if name in FIGURES else ""
+    if isinstance(given, str):
+        given = parse_quantity(given, unit)
+    number = given if isinstance(given, int | float) and not isinstance(given, bool) else 0.0
+    if not 0 < number < float("inf"):
+        raise NasError(f"must be a number above 0{f' (in {unit})' if unit else ''}, got {given!r}")
+    return float(number)
+
+
+class ExportSection(_Section):
+    """What is written out when the search ends."""
+
+    top: Annotated[int, Field(ge=0)] = 3
+    """How many architectures of the front are exported."""
+    formats: Annotated[tuple[Literal["pytorch", "onnx"], ...], BeforeValidator(_tuple)] = (
+        "pytorch",
+        "onnx",
+    )
+    """What each is written as."""
+
+
+class Recipe(_Section):
+    """A whole run. Frozen; `recipe_from` or `load_recipe` make one from data or from a file."""
+
+    name: FolderName = "run"
+    """Folder of the run; unset: the name of the recipe's file."""
+    minutes: Positive | None = None
+    """Time budget of the whole run; it ends with a report of what is there."""
+    space: SpaceSection
+    task: TaskSection = TaskSection()
+    target: TargetSection = TargetSection()
+    supernet: SupernetSection = SupernetSection()
+    search: SearchSection = SearchSection()
+    export: ExportSection = ExportSection()
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML with every default written out; what is unset is left out.
+
+        `recipe_from(tomllib.loads(recipe.to_toml())) == recipe` holds.
+        """
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def recipe_from(data: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
+    """Return the recipe that `data` (nested dictionaries, as TOML gives them) describes.
+
+    Raises one NasError that lists every mistake with the path of its key; `source` names the file.
+    """
+    try:
+        return Recipe.model_validate(dict(data))
+    except ValidationError as error:
+        lines = mistakes_of(error, Recipe)
+    count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
+    raise NasError("\n  ".join([f"{count} in {source}:", *lines]))
+
+
+def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a file, of a run's folder, or of a name.
+
+    A name is looked for as `runs/<name>.toml` in the current directory, then among the recipes
+    that come with the package. `overrides` are texts `section.key=value` with the value as TOML
+    writes it (a bare word is taken as text). A space, data, target or evaluate path that does not
+    exist from the current directory is taken relative to the recipe's file.
+
+    Raises NasError: no such recipe (with near matches), broken TOML (with the line), or mistakes
+    in it, all of them at once.
+    """
+    path = find(path_or_name)
+    data = parse_toml(path)
+    apply_overrides(data, overrides)
+    beside(data, path.resolve().parent)
+    data.setdefault("name", path.stem)
+    return recipe_from(data, source=str(path))
