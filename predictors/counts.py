@@ -1,0 +1,149 @@
+"""Exact counts of a network: sums of its operators' counts, and memory by liveness.
+
+Memory rule, that of eager PyTorch running the exported module on one float32 sample: nothing happens in place;
+flatten is a view and dropout the identity at inference; a tensor is released when its last reader has run, but
+not before every module it was passed into has returned (every scope is a module), and the network's input and
+outputs live to the end. The peak is the largest sum of live tensors while one operator runs.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+from search_spaces.network import Network
+from search_spaces.operators import (
+    VALUE_BYTES,
+    BatchNorm,
+    Counts,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    Operator,
+    Shape,
+    elements,
+)
+
+INDEX_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCounts:
+    """Counts of one node; `live_bytes` is what is alive while it runs, `saved_bytes` what training keeps of it."""
+
+    name: str
+    op: Operator
+    in_shapes: tuple[Shape, ...]
+    out_shape: Shape
+    counts: Counts
+    live_bytes: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCounts:
+    """Counts per operator used at inference, in execution order, and in total by figure name."""
+
+    operators: tuple[OperatorCounts, ...]
+    total: dict[str, int]
+
+
+def count_network(network: Network) -> NetworkCounts:
+    """Count everything that can be counted; parameters of shared weights once, their MACs each time."""
+    live = live_elements(network)
+    saved = saved_bytes(network)
+    owned: set[str] = set()
+    rows: list[OperatorCounts] = []
+    for i in network.inference_nodes:
+        node = network.nodes[i]
+        shapes = network.input_shapes(node)
+        counts = node.op.counts(shapes)
+        if node.weights_path in owned:
+            counts = Counts(
+                macs=counts.macs,
+                macs_effective=counts.macs_effective,
+                activations=counts.activations,
+                moved_elements=counts.moved_elements,
+            )
+        owned.add(node.weights_path)
+        rows.append(
+            OperatorCounts(
+                node.name, node.op, shapes, node.shape, counts, live[i] * VALUE_BYTES, saved[i]
+            )
+        )
+    total = asdict(sum((row.counts for row in rows), Counts()))
+    total["peak_memory_bytes"] = max(row.live_bytes for row in rows)
+    total["training_memory_bytes"] = sum(row.saved_bytes for row in rows)
+    return NetworkCounts(tuple(rows), total)
+
+
+@lru_cache(maxsize=65536)
+def _enclosing(name: str) -> tuple[str, ...]:
+    parts = name.split(".")
+    return tuple(".".join(parts[:n]) for n in range(1, len(parts)))
+
+
+def _storages(network: Network) -> list[int]:
+    """Per node, the node whose storage holds its output."""
+    storage: list[int] = []
+    for i, node in enumerate(network.nodes):
+        is_view = isinstance(node.op, (Flatten, Dropout))
+        storage.append(storage[node.inputs[0]] if is_view else i)
+    return storage
+
+
+def live_elements(network: Network) -> tuple[int, ...]:
+    """Elements alive while each node runs at inference (0 for nodes that inference leaves out)."""
+    order = network.inference_nodes
+    storage = _storages(network)
+    scope_end: dict[str, int] = {}
+    for i in order:
+        for scope in _enclosing(network.nodes[i].name):
+            scope_end[scope] = i
+    last = len(network.nodes) - 1
+    death = {storage[i]: i for i in order}
+    for i in order:
+        reader = network.nodes[i]
+        scopes = _enclosing(reader.name)
+        for source in reader.inputs:
+            made_in = set(_enclosing(network.nodes[source].name))
+            entered = next((scope for scope in scopes if scope not in made_in), None)
+            until = i if entered is None else scope_end[entered]
+            death[storage[source]] = max(death[storage[source]], until)
+    for index in [network.index[network.input.name], *(i for _, i in network.outputs)]:
+        if storage[index] in death:
+            death[storage[index]] = last
+    change = [0] * (len(network.nodes) + 1)
+    for root, until in death.items():
+        size = elements(network.nodes[root].shape)
+        change[root] += size
+        change[until + 1] -= size
+    live = 0
+    running = []
+    for step in change[:-1]:
+        live += step
+        running.append(live)
+    used = set(order)
+    return tuple(running[i] if i in used else 0 for i in range(len(network.nodes)))
+
+
+def saved_bytes(network: Network) -> tuple[int, ...]:
+    """Bytes kept for the backward pass per node, one sample: tensors saved (each storage once) and statistics."""
+    storage = _storages(network)
+    kept: set[int] = set()
+    extra = [0] * len(network.nodes)
+    for i in network.inference_nodes:
+        node = network.nodes[i]
+        for what in node.op.saves():
+            if isinstance(node.op, Dropout):
+                extra[i] += elements(node.shape)
+            elif what == "index":
+                extra[i] += elements(node.shape) * INDEX_BYTES
+            else:
+                kept.add(storage[i if what == "out" else node.inputs[what == "gate"]])
+        if isinstance(node.op, BatchNorm):
+            extra[i] += 2 * node.shape[0] * VALUE_BYTES
+        elif isinstance(node.op, LayerNorm):
+            extra[i] += 2 * elements(node.shape[1:]) * VALUE_BYTES
+    return tuple(
+        extra[i] + (elements(node.shape) * VALUE_BYTES if i in kept else 0)
+        for i, node in enumerate(network.nodes)
+    )

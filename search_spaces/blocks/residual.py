@@ -1,0 +1,53 @@
+"""Residual blocks of ResNet and ResNeXt."""
+
+from search_spaces.blocks.basic import conv_norm_act
+from search_spaces.builder import NetworkBuilder, Tensor, block
+
+
+def _shortcut(net: NetworkBuilder, x: Tensor, out_channels: int, stride: int) -> Tensor:
+    if stride == 1 and x.channels == out_channels:
+        return x
+    return conv_norm_act(
+        net, x, out_channels, kernel=1, stride=stride, act=None, name="shortcut"
+    )
+
+
+@block
+def basic_residual(
+    net: NetworkBuilder,
+    x: Tensor,
+    out_channels: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    group_size: int | None = None,
+    name: str | None = None,
+) -> Tensor:
+    """Two kxk convolutions around a shortcut (He et al. 2016, basic block)."""
+    y = conv_norm_act(net, x, out_channels, kernel=kernel, stride=stride, group_size=group_size, name="first")
+    y = conv_norm_act(
+        net, y, out_channels, kernel=kernel, group_size=group_size, act=None, zero_init=True, name="second"
+    )
+    return net.activation(net.add(y, _shortcut(net, x, out_channels, stride)), "relu")
+
+
+@block
+def bottleneck(
+    net: NetworkBuilder,
+    x: Tensor,
+    out_channels: int,
+    *,
+    width: int,
+    kernel: int = 3,
+    stride: int = 1,
+    group_size: int | None = None,
+    name: str | None = None,
+) -> Tensor:
+    """1x1 to `width`, grouped kxk (stride here), 1x1 to `out_channels`, around a shortcut.
+
+    Dense groups give ResNet's bottleneck (He et al. 2016), a group size gives ResNeXt's (Xie et al. 2017).
+    """
+    y = conv_norm_act(net, x, width, kernel=1, name="reduce")
+    y = conv_norm_act(net, y, width, kernel=kernel, stride=stride, group_size=group_size, name="spatial")
+    y = conv_norm_act(net, y, out_channels, kernel=1, act=None, zero_init=True, name="expand")
+    return net.activation(net.add(y, _shortcut(net, x, out_channels, stride)), "relu")
