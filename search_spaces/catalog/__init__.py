@@ -3,10 +3,18 @@
 from collections.abc import Callable
 
 from search_spaces.catalog.mobile import mobile
+from search_spaces.catalog.mobilenet import mobilenet_v1, mobilenet_v2
+from search_spaces.catalog.nas_bench_macro import nas_bench_macro
+from search_spaces.catalog.resnet import resnet, resnext_groups
 from search_spaces.space import SearchSpace
 
 CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "mobile": mobile,
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "nas_bench_macro": nas_bench_macro,
+    "resnet": resnet,
+    "resnext_groups": resnext_groups,
 }
 
-__all__ = ["CATALOG", "mobile"]
+__all__ = ["CATALOG", *CATALOG]

@@ -1,0 +1,120 @@
+"""MobileNet V1 and V2 as spaces around the published networks."""
+
+from collections.abc import Sequence
+
+from search_spaces.blocks import classifier, conv_norm_act, mbconv
+from search_spaces.builder import NetworkBuilder, Pick, Tensor
+from search_spaces.catalog.scaling import make_divisible
+from search_spaces.errors import SpaceError
+from search_spaces.operators import divisors
+from search_spaces.space import SearchSpace
+
+V1_LAYERS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+V2_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def mobilenet_v1(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width_multipliers: Sequence[float] = (1.0,),
+    group_sizes: Sequence[int] = (1,),
+    group_counts: Sequence[int] = (),
+    kernels: Sequence[int] = (3,),
+) -> SearchSpace:
+    """MobileNet-V1 (Howard et al. 2017) whose depthwise layers may be grouped convolutions.
+
+    Give either `group_sizes` (channels per group, one for the whole network) or `group_counts` (groups, one for
+    the whole network); the first option of each is the published network by default.
+    """
+    channels, *spatial = input_shape
+
+    def space(net: NetworkBuilder, pick: Pick) -> Tensor:
+        multiplier = pick("width_multiplier", tuple(width_multipliers))
+        group_size = None if group_counts else pick("group_size", tuple(group_sizes))
+        group_count = pick("group_count", tuple(group_counts)) if group_counts else 1
+        kernel = pick("kernel", tuple(kernels))
+        x = net.input(channels, *spatial)
+        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=2, name="stem")
+        for i, (width, stride) in enumerate(V1_LAYERS):
+            with net.scope(f"layer{i}"):
+                size = group_size
+                if group_size is None:
+                    net.require(
+                        x.channels % group_count == 0,
+                        f"layer{i}: {group_count} groups must divide {x.channels} channels",
+                    )
+                    size = x.channels // group_count
+                else:
+                    net.require(
+                        x.channels % group_size == 0,
+                        f"layer{i}: group size {group_size} must divide {x.channels} channels, "
+                        f"take one of {divisors(x.channels)}",
+                    )
+                x = conv_norm_act(
+                    net, x, x.channels, kernel=kernel, stride=stride, group_size=size, name="spatial"
+                )
+                x = conv_norm_act(
+                    net, x, make_divisible(width * multiplier), kernel=1, name="pointwise"
+                )
+        return classifier(net, x, classes)
+
+    if group_counts and tuple(group_sizes) != (1,):
+        raise SpaceError("mobilenet_v1: give group_sizes or group_counts, not both")
+    return SearchSpace(space, name="mobilenet_v1")
+
+
+def mobilenet_v2(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    width_multipliers: Sequence[float] = (1.0,),
+    kernels: Sequence[int] = (3,),
+    group_sizes: Sequence[int] = (1,),
+) -> SearchSpace:
+    """MobileNet-V2 (Sandler et al. 2018); kernel and group size per stage, one width multiplier."""
+    channels, *spatial = input_shape
+
+    def space(net: NetworkBuilder, pick: Pick) -> Tensor:
+        multiplier = pick("width_multiplier", tuple(width_multipliers))
+        x = net.input(channels, *spatial)
+        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=2, act="relu6", name="stem")
+        for i, (expand, width, depth, stride) in enumerate(V2_STAGES):
+            with net.scope(f"stage{i}") as stage:
+                kernel = stage.pick("kernel", tuple(kernels))
+                group_size = stage.pick("group_size", tuple(group_sizes))
+                for j in range(depth):
+                    x = mbconv(
+                        net,
+                        x,
+                        make_divisible(width * multiplier),
+                        kernel=kernel,
+                        stride=stride if j == 0 else 1,
+                        expand=expand,
+                        group_size=group_size,
+                        act="relu6",
+                        name=f"block{j}",
+                    )
+        head = make_divisible(1280 * max(1.0, multiplier))
+        x = conv_norm_act(net, x, head, kernel=1, act="relu6", name="head")
+        return classifier(net, x, classes)
+
+    return SearchSpace(space, name="mobilenet_v2")
