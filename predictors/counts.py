@@ -64,11 +64,7 @@ def count_network(network: Network) -> NetworkCounts:
                 moved_elements=counts.moved_elements,
             )
         owned.add(node.weights_path)
-        rows.append(
-            OperatorCounts(
-                node.name, node.op, shapes, node.shape, counts, live[i] * VALUE_BYTES, saved[i]
-            )
-        )
+        rows.append(OperatorCounts(node.name, node.op, shapes, node.shape, counts, live[i] * VALUE_BYTES, saved[i]))
     total = asdict(sum((row.counts for row in rows), Counts()))
     total["peak_memory_bytes"] = max(row.live_bytes for row in rows)
     total["training_memory_bytes"] = sum(row.saved_bytes for row in rows)
@@ -144,6 +140,5 @@ def saved_bytes(network: Network) -> tuple[int, ...]:
         elif isinstance(node.op, LayerNorm):
             extra[i] += 2 * elements(node.shape[1:]) * VALUE_BYTES
     return tuple(
-        extra[i] + (elements(node.shape) * VALUE_BYTES if i in kept else 0)
-        for i, node in enumerate(network.nodes)
+        extra[i] + (elements(node.shape) * VALUE_BYTES if i in kept else 0) for i, node in enumerate(network.nodes)
     )

@@ -1,10 +1,21 @@
 """Search spaces: what can be built. Pure Python, no deep-learning library."""
 
+from search_spaces.blocks import (
+    basic_residual,
+    bottleneck,
+    classifier,
+    conv_norm_act,
+    large_kernel,
+    mbconv,
+    multi_dilated,
+    squeeze_excite,
+)
 from search_spaces.builder import NetworkBuilder, OpenScope, Pick, Tensor, block
 from search_spaces.errors import InvalidArchitecture, NasError, ShapeError, SpaceError
 from search_spaces.network import Network, Node, Scope
 from search_spaces.operators import Counts, divisors
 from search_spaces.space import Architecture, Choice, SearchSpace
+from search_spaces.stages import Stage, stagewise
 
 __all__ = [
     "Architecture",
@@ -21,7 +32,17 @@ __all__ = [
     "SearchSpace",
     "ShapeError",
     "SpaceError",
+    "Stage",
     "Tensor",
+    "basic_residual",
     "block",
+    "bottleneck",
+    "classifier",
+    "conv_norm_act",
     "divisors",
+    "large_kernel",
+    "mbconv",
+    "multi_dilated",
+    "squeeze_excite",
+    "stagewise",
 ]

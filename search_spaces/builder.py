@@ -135,9 +135,7 @@ class NetworkBuilder:
             name = f"{label}{count}"
         return name
 
-    def apply(
-        self, op: Operator, *inputs: Tensor, name: str | None = None, weights: str | None = None
-    ) -> Tensor:
+    def apply(self, op: Operator, *inputs: Tensor, name: str | None = None, weights: str | None = None) -> Tensor:
         """Append `op` over `inputs`; `weights` names an earlier node whose weights it shares."""
         path = self._join(name or self.free_name(op.label))
         if path in self._names or path in self._scopes:
@@ -268,9 +266,7 @@ class NetworkBuilder:
         """Dropout while training; no operator at rate 0."""
         return x if rate == 0 else self.apply(Dropout(rate), x, name=name)
 
-    def finish(
-        self, outputs: Tensor | Mapping[str, Tensor], training_only: frozenset[str] = frozenset()
-    ) -> Network:
+    def finish(self, outputs: Tensor | Mapping[str, Tensor], training_only: frozenset[str] = frozenset()) -> Network:
         """Close the network over its output or named outputs; every node must serve one of them."""
         named = {"output": outputs} if isinstance(outputs, Tensor) else dict(outputs)
         network = Network(
@@ -305,9 +301,7 @@ def block(
     label = function.__name__
 
     @functools.wraps(function)
-    def wrapper(
-        net: NetworkBuilder, x: Tensor, /, *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Tensor:
+    def wrapper(net: NetworkBuilder, x: Tensor, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Tensor:
         bound = signature.bind(net, x, *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[2:])

@@ -179,16 +179,14 @@ class Conv(_Plain):
             for axis in zip(spatial, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         )
         if min(out) < 1:
-            raise ShapeError(
-                f"Conv kernel {self.kernel} dilation {self.dilation} does not fit into map {spatial}"
-            )
+            raise ShapeError(f"Conv kernel {self.kernel} dilation {self.dilation} does not fit into map {spatial}")
         return (self.out_channels, *out)
 
     def layout(self, name: str, layouts: tuple[Layout, ...], shape: Shape) -> Layout:
         return ((name, self.out_channels),)
 
     def weights(self, shapes: tuple[Shape, ...]) -> dict[str, Weight]:
-        taps: tuple[Role, ...] = ("tap",) * len(self.kernel)
+        taps: tuple[Role, ...] = tuple("tap" for _ in self.kernel)
         weights = {
             "weight": Weight(
                 (self.out_channels, self.group_size, *self.kernel),
@@ -208,10 +206,7 @@ class Conv(_Plain):
             macs=per_position * positions,
             macs_effective=kept_elements(per_position, self.sparsity) * positions,
             activations=elements(out),
-            moved_elements=per_position
-            + (self.out_channels if self.bias else 0)
-            + elements(shapes[0])
-            + elements(out),
+            moved_elements=per_position + (self.out_channels if self.bias else 0) + elements(shapes[0]) + elements(out),
         )
 
     def saves(self) -> tuple[str, ...]:
@@ -237,9 +232,7 @@ class Linear(_Plain):
         return ((name, self.out_channels),)
 
     def weights(self, shapes: tuple[Shape, ...]) -> dict[str, Weight]:
-        weights = {
-            "weight": Weight((self.out_channels, shapes[0][0]), ("out", "in"), sparsity=self.sparsity)
-        }
+        weights = {"weight": Weight((self.out_channels, shapes[0][0]), ("out", "in"), sparsity=self.sparsity)}
         if self.bias:
             weights["bias"] = Weight((self.out_channels,), ("out",))
         return weights
@@ -250,10 +243,7 @@ class Linear(_Plain):
             macs=size,
             macs_effective=kept_elements(size, self.sparsity),
             activations=self.out_channels,
-            moved_elements=size
-            + (self.out_channels if self.bias else 0)
-            + shapes[0][0]
-            + self.out_channels,
+            moved_elements=size + (self.out_channels if self.bias else 0) + shapes[0][0] + self.out_channels,
         )
 
     def saves(self) -> tuple[str, ...]:
@@ -389,9 +379,7 @@ class Pool(_Plain):
             raise ShapeError(f"Pool with kernel {self.kernel} cannot take a map of size {spatial}")
         out = tuple(
             _window(size, kernel, stride, padding, 1, self.ceil)
-            for size, kernel, stride, padding in zip(
-                spatial, self.kernel, self.stride, self.padding, strict=True
-            )
+            for size, kernel, stride, padding in zip(spatial, self.kernel, self.stride, self.padding, strict=True)
         )
         if min(out) < 1:
             raise ShapeError(f"Pool kernel {self.kernel} does not fit into map {spatial}")

@@ -98,9 +98,7 @@ class _Picker:
             raise SpaceError(f"choice {name!r} offers a value twice: {offered}")
         for value in offered:
             if not isinstance(value, (str, int, float, bool)):
-                raise SpaceError(
-                    f"choice {name!r} offers {value!r}; options are text, numbers or booleans"
-                )
+                raise SpaceError(f"choice {name!r} offers {value!r}; options are text, numbers or booleans")
         value = self._choose(name, offered)
         self.choices[name] = Choice(name, offered, value)
         return value
@@ -177,9 +175,7 @@ class SearchSpace:
         Deterministic. Raises `InvalidArchitecture` when a `require` refuses the result.
         """
         trace = self.trace(
-            lambda name, options: (
-                nearest_option(values[name], options) if name in values else options[0]
-            )
+            lambda name, options: nearest_option(values[name], options) if name in values else options[0]
         )
         if trace.network is None:
             raise InvalidArchitecture(str(trace.refused))
@@ -199,9 +195,7 @@ class SearchSpace:
         raise self._none_valid(refusals)
 
     def _none_valid(self, refusals: Mapping[str, int]) -> SpaceError:
-        reasons = "; ".join(
-            f"{why} ({n} times)" for why, n in sorted(refusals.items(), key=lambda item: -item[1])
-        )
+        reasons = "; ".join(f"{why} ({n} times)" for why, n in sorted(refusals.items(), key=lambda item: -item[1]))
         return SpaceError(
             f"space {self.name!r}: no valid architecture among {SAMPLE_TRIES} draws, refused by: {reasons}. "
             "Make options depend on earlier picks so that what is drawn is valid, or relax the requirement"
@@ -227,9 +221,7 @@ class SearchSpace:
                 return trace.architecture
         return architecture
 
-    def crossover(
-        self, first: Architecture, second: Architecture, rng: np.random.Generator
-    ) -> Architecture:
+    def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
         """Take each pick from either parent, mapped to the nearest legal option; always valid."""
         parents = (first.values, second.values)
         for _ in range(SAMPLE_TRIES):
@@ -252,9 +244,7 @@ class SearchSpace:
         while True:
             offered: list[int] = []
 
-            def choose(
-                _name: str, options: tuple[Value, ...], offered: list[int] = offered
-            ) -> Value:
+            def choose(_name: str, options: tuple[Value, ...], offered: list[int] = offered) -> Value:
                 position = len(offered)
                 offered.append(len(options))
                 return options[prefix[position] if position < len(prefix) else 0]

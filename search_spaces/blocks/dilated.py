@@ -30,9 +30,7 @@ def multi_dilated(
         )
     share = out_channels // len(dilations)
     branches = [
-        conv_norm_act(
-            net, x, share, kernel=kernel, dilation=d, group_size=group_size, name=f"dilation{d}"
-        )
+        conv_norm_act(net, x, share, kernel=kernel, dilation=d, group_size=group_size, name=f"dilation{d}")
         for d in dilations
     ]
     joined = net.concat(*branches) if len(branches) > 1 else branches[0]

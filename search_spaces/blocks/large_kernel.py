@@ -18,9 +18,7 @@ def large_kernel(
     name: str | None = None,
 ) -> Tensor:
     """Depthwise kxk, layer norm, 1x1 expand, GELU, 1x1 project, layer scale, residual (Liu et al. 2022)."""
-    y = net.conv(
-        x, x.channels, kernel=kernel, dilation=dilation, group_size=group_size, bias=True, name="spatial"
-    )
+    y = net.conv(x, x.channels, kernel=kernel, dilation=dilation, group_size=group_size, bias=True, name="spatial")
     y = net.layer_norm(y)
     y = net.conv(y, x.channels * expand, kernel=1, bias=True, sparsity=sparsity, name="expand")
     y = net.activation(y, "gelu")

@@ -7,9 +7,7 @@ from search_spaces.builder import NetworkBuilder, Tensor, block
 def _shortcut(net: NetworkBuilder, x: Tensor, out_channels: int, stride: int) -> Tensor:
     if stride == 1 and x.channels == out_channels:
         return x
-    return conv_norm_act(
-        net, x, out_channels, kernel=1, stride=stride, act=None, name="shortcut"
-    )
+    return conv_norm_act(net, x, out_channels, kernel=1, stride=stride, act=None, name="shortcut")
 
 
 @block
@@ -37,16 +35,17 @@ def bottleneck(
     x: Tensor,
     out_channels: int,
     *,
-    width: int,
+    width: int | None = None,
     kernel: int = 3,
     stride: int = 1,
     group_size: int | None = None,
     name: str | None = None,
 ) -> Tensor:
-    """1x1 to `width`, grouped kxk (stride here), 1x1 to `out_channels`, around a shortcut.
+    """1x1 to `width` (a quarter of the output by default), grouped kxk with the stride, 1x1, around a shortcut.
 
     Dense groups give ResNet's bottleneck (He et al. 2016), a group size gives ResNeXt's (Xie et al. 2017).
     """
+    width = out_channels // 4 if width is None else width
     y = conv_norm_act(net, x, width, kernel=1, name="reduce")
     y = conv_norm_act(net, y, width, kernel=kernel, stride=stride, group_size=group_size, name="spatial")
     y = conv_norm_act(net, y, out_channels, kernel=1, act=None, zero_init=True, name="expand")

@@ -69,12 +69,8 @@ def mobilenet_v1(
                         f"layer{i}: group size {group_size} must divide {x.channels} channels, "
                         f"take one of {divisors(x.channels)}",
                     )
-                x = conv_norm_act(
-                    net, x, x.channels, kernel=kernel, stride=stride, group_size=size, name="spatial"
-                )
-                x = conv_norm_act(
-                    net, x, make_divisible(width * multiplier), kernel=1, name="pointwise"
-                )
+                x = conv_norm_act(net, x, x.channels, kernel=kernel, stride=stride, group_size=size, name="spatial")
+                x = conv_norm_act(net, x, make_divisible(width * multiplier), kernel=1, name="pointwise")
         return classifier(net, x, classes)
 
     if group_counts and tuple(group_sizes) != (1,):

@@ -40,6 +40,4 @@ def nas_bench_macro(input_shape: tuple[int, ...], classes: int) -> SearchSpace:
 def from_code(code: str) -> Architecture:
     """Architecture of a table code such as "01201201" (0 identity, 1 MBConv k3 e3, 2 MBConv k5 e6)."""
     operators = ("identity", "mb3_3", "mb5_6")
-    return Architecture(
-        tuple((f"layer{i}.operator", operators[int(digit)]) for i, digit in enumerate(code))
-    )
+    return Architecture(tuple((f"layer{i}.operator", operators[int(digit)]) for i, digit in enumerate(code)))

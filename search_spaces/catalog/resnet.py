@@ -55,9 +55,7 @@ def resnet(
                     if kind == "basic":
                         x = basic_residual(net, x, width, kernel=kernel, stride=stride, name=f"block{j}")
                     else:
-                        x = bottleneck(
-                            net, x, 4 * width, width=width, kernel=kernel, stride=stride, name=f"block{j}"
-                        )
+                        x = bottleneck(net, x, 4 * width, width=width, kernel=kernel, stride=stride, name=f"block{j}")
         return classifier(net, x, classes)
 
     return SearchSpace(space, name=f"resnet{layers}")
