@@ -1,0 +1,293 @@
+"""The command line. Each command is one call into the package; what it needs is imported inside."""
+
+import errno
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from search_spaces.errors import NasError
+
+DEVICE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+
+class Commands(TyperGroup):
+    """The commands, with the errors that a person can mend told in one message."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command; exit with 2 on a mendable error, with 130 on Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except NasError as error:
+            typer.echo(f"nas: {error}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            typer.echo("nas: stopped; what was written so far is kept", err=True)
+            raise typer.Exit(130) from error
+        except OSError as error:
+            if error.errno not in DEVICE_ERRORS:
+                raise
+            typer.echo(f"nas: {error}; what was written so far is kept", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Find neural networks that fit the hardware at hand.
+
+A recipe says what may vary, what the hardware is and what matters; a run gives the Pareto front,
+a page to choose from it, and the chosen networks as ordinary PyTorch models.
+
+Start with `nas run quickstart`, then open runs/quickstart/report.html.""",
+)
+space_app = typer.Typer(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="""Look at a search space before anything is trained.
+
+SPACE is a catalogue name, `file.py:function`, `module:function`, or a recipe's `.toml` file.""",
+)
+app.add_typer(space_app, name="space")
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
+SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="The space.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe; repeatable."),
+]
+InputShape = Annotated[
+    str, typer.Option("--input", help="Shape of one input: channels,height,width.")
+]
+Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An argument of the space; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, its file, or a run's folder.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run where it stopped.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done and how long it takes.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
+    runs: Annotated[Path, typer.Option(help="Where the folders of runs are.")] = Path("runs"),
+    overrides: Overrides = None,
+) -> None:
+    """Do the whole path: measure, train, search, report, export.
+
+    Ctrl-C ends with a valid report of what is there; `--resume` continues later.
+
+    Examples:
+
+    - `nas run quickstart`
+    - `nas run runs/cifar10.toml --dry-run`
+    - `nas run quickstart --name small --set 'search.limits.weight_bytes="64 KiB"'`
+    """
+    from nas.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+
+    from nas.run import run_recipe
+
+    done = run_recipe(loaded, resume=resume, dry_run=dry_run, name=name, root=runs)
+    if not dry_run:
+        typer.echo(f"report: {done.report()}")
+
+
+@space_app.command("show")
+def space_show(
+    space: SpaceName,
+    input_shape: InputShape = "3,32,32",
+    classes: Classes = 10,
+    overrides: Options = None,
+) -> None:
+    """List the choices of a space with their options.
+
+    Example: `nas space show mobile --input 3,32,32 --set 'kernels=[3,5]'`
+    """
+    from nas.cli_space import choice_rows, named_space
+
+    rows = choice_rows(named_space(space, input_shape, classes, overrides or ()))
+    typer.echo(text_table(rows))
+
+
+@space_app.command("size")
+def space_size(
+    space: SpaceName,
+    input_shape: InputShape = "3,32,32",
+    classes: Classes = 10,
+    overrides: Options = None,
+) -> None:
+    """Count the architectures of a space, and say whether the count is proved."""
+    from nas.cli_space import named_space, size_text
+
+    typer.echo(size_text(named_space(space, input_shape, classes, overrides or ())))
+
+
+@space_app.command("sample")
+def space_sample(
+    space: SpaceName,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    input_shape: InputShape = "3,32,32",
+    classes: Classes = 10,
+    overrides: Options = None,
+) -> None:
+    """Draw architectures at random, one JSON object a line."""
+    from nas.cli_space import named_space, samples
+
+    for line in samples(named_space(space, input_shape, classes, overrides or ()), count, seed):
+        typer.echo(line)
+
+
+@app.command()
+def profile(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The target file to write.")],
+    runtime: Annotated[str, typer.Option(help="onnxruntime or torch.")] = "onnxruntime",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one inference.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0.05, help="Time budget.")] = 5.0,
+) -> None:
+    """Measure this machine's kernels and write what is learned of it as a target file.
+
+    Example: `nas profile --minutes 10 -o laptop.json`, then `--set target.name=laptop.json`
+    """
+    from nas.runtimes.profile import profile_to_file
+
+    profile_to_file(output, runtime=runtime, device=device, threads=threads, minutes=minutes)
+    typer.echo(f"target: {output}")
+
+
+@app.command()
+def train(run: RunName) -> None:
+    """Train the shared weights of a run, continuing from its last checkpoint."""
+    from nas.run import open_run
+
+    open_run(run).train()
+
+
+@app.command()
+def search(run: RunName) -> None:
+    """Search in a run whose shared weights are trained, continuing from its last trial."""
+    from nas.run import open_run
+
+    open_run(run).search()
+
+
+@app.command()
+def front(run: RunName, as_json: AsJson = False) -> None:
+    """Print the Pareto front of a run.
+
+    Example: `nas front quickstart`
+    """
+    import json
+
+    from nas.run import open_run
+
+    rows = open_run(run).front()
+    typer.echo(json.dumps(rows, indent=1) if as_json else text_table(rows))
+
+
+@app.command()
+def report(
+    run: RunName,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the report of a run anew and print where it is."""
+    from nas.run import open_run
+
+    path = open_run(run).report()
+    typer.echo(str(path))
+    if show:
+        typer.launch(str(path))
+
+
+@app.command()
+def explain(
+    run: RunName,
+    arch: Annotated[str, typer.Argument(metavar="ARCH", help="Its id, or how that starts.")],
+) -> None:
+    """Say what an architecture is made of and what each of its operators costs."""
+    from nas.run import open_run
+
+    typer.echo(open_run(run).explain(arch))
+
+
+@app.command()
+def export(
+    run: RunName,
+    arch: Annotated[
+        str | None, typer.Option(help="An architecture's id; without it, the recipe's choice.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="pytorch, onnx, or both with a comma.")
+    ] = "pytorch,onnx",
+) -> None:
+    """Write networks as folders that need this project no longer.
+
+    Example: `nas export quickstart --arch 3f9a --format pytorch`
+    """
+    from nas.run import open_run
+
+    wanted = tuple(part.strip() for part in formats.split(","))
+    for folder in open_run(run).export(arch, wanted):
+        typer.echo(str(folder))
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(metavar="EXPORT_DIR", help="An exported folder.")],
+    data: Annotated[str, typer.Option(help="digits, a path, or module:function.")] = "digits",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 10,
+) -> None:
+    """Train or fine-tune an exported network and report its test accuracy.
+
+    Example: `nas fit runs/quickstart/exports/3f9a --data digits --epochs 20`
+    """
+    from nas.export.fit import fit as fit_folder
+
+    fit_folder(folder, data=data, epochs=epochs)
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `rows` as aligned plain text with a header; columns in the order of first use."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    2 for what the user can mend, with the message alone on standard error; 130 after Ctrl-C.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="nas")
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 0
+    return 0

@@ -1,0 +1,31 @@
+"""Shared by all tests: one thread each, and where real data is found."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed, fresh for each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the source tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real measurements and images named by NAS_DATA; skips when it is unset."""
+    named = os.environ.get("NAS_DATA")
+    if not named:
+        pytest.skip("NAS_DATA is not set: it names the folder of real measurements and images")
+    return Path(named)
