@@ -10,7 +10,7 @@ from search_spaces.blocks import (
     multi_dilated,
     squeeze_excite,
 )
-from search_spaces.builder import NetworkBuilder, OpenScope, Pick, Tensor, block
+from search_spaces.builder import NetworkBuilder, OpenScope, Pick, Tensor, Value, block
 from search_spaces.errors import InvalidArchitecture, NasError, ShapeError, SpaceError
 from search_spaces.network import Network, Node, Scope
 from search_spaces.operators import Counts, divisors
@@ -34,6 +34,7 @@ __all__ = [
     "SpaceError",
     "Stage",
     "Tensor",
+    "Value",
     "basic_residual",
     "block",
     "bottleneck",

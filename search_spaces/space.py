@@ -123,6 +123,19 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+class _Prefix:
+    """Takes the given option numbers first and the first option afterwards; notes how many were offered."""
+
+    def __init__(self, prefix: Sequence[int]) -> None:
+        self._prefix = prefix
+        self.offered: list[int] = []
+
+    def __call__(self, _name: str, options: tuple[Value, ...]) -> Value:
+        position = len(self.offered)
+        self.offered.append(len(options))
+        return options[self._prefix[position] if position < len(self._prefix) else 0]
+
+
 class SearchSpace:
     """A space function `function(net, pick) -> output tensor or named outputs` and what can be done with it."""
 
@@ -242,18 +255,10 @@ class SearchSpace:
         """Every combination of picks in lexicographic order, refused ones included."""
         prefix: list[int] = []
         while True:
-            offered: list[int] = []
-
-            def choose(_name: str, options: tuple[Value, ...], offered: list[int] = offered) -> Value:
-                position = len(offered)
-                offered.append(len(options))
-                return options[prefix[position] if position < len(prefix) else 0]
-
-            trace = self.trace(choose)
-            yield trace
-            prefix += [0] * (len(offered) - len(prefix))
-            del prefix[len(offered) :]
-            while prefix and prefix[-1] + 1 == offered[len(prefix) - 1]:
+            taken = _Prefix(prefix)
+            yield self.trace(taken)
+            prefix = [*prefix, *[0] * len(taken.offered)][: len(taken.offered)]
+            while prefix and prefix[-1] + 1 == taken.offered[len(prefix) - 1]:
                 prefix.pop()
             if not prefix:
                 return

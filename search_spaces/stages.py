@@ -69,8 +69,7 @@ def _grouped_layers(stage: Stage, x: Tensor, width: int, chosen: Mapping[str, An
     if stage.block == "large_kernel":
         return [(width, width)]
     if stage.block == "multi_dilated":
-        share = width // len(chosen.get("dilations", (1, 2, 3, 5)))
-        return [(x.channels, share), (width, share)]
+        return [(x.channels, width // len(chosen.get("dilations", (1, 2, 3, 5))))]
     second = [(width, width)] if stage.block == "basic_residual" else []
     return [(x.channels, width), *second]
 
@@ -113,15 +112,20 @@ def _parameters(block: str) -> frozenset[str]:
     return frozenset(inspect.signature(BLOCKS[block]).parameters)
 
 
+def _transition(net: NetworkBuilder, x: Tensor, stage: Stage, width: int, stride: int) -> Tensor:
+    """The convolution in front of a block that cannot change width or stride itself, where one is needed."""
+    parameters = _parameters(stage.block)
+    widens = "out_channels" not in parameters and x.channels != width
+    if "stride" in parameters or not (stride != 1 or widens):
+        return x
+    return conv_norm_act(net, x, width, stride=stride, act=None, name="transition")
+
+
 def _apply(net: NetworkBuilder, x: Tensor, stage: Stage, width: int, stride: int, chosen: Mapping[str, Any]) -> Tensor:
-    """The block; where it cannot change width or stride itself a convolution in front of it does."""
     function, parameters = BLOCKS[stage.block], _parameters(stage.block)
-    keeps_width = "out_channels" not in parameters
     if "stride" in parameters:
         return function(net, x, width, stride=stride, **chosen)
-    if stride != 1 or (keeps_width and x.channels != width):
-        x = conv_norm_act(net, x, width, stride=stride, act=None, name="transition")
-    return function(net, x, **chosen) if keeps_width else function(net, x, width, **chosen)
+    return function(net, x, width, **chosen) if "out_channels" in parameters else function(net, x, **chosen)
 
 
 def _check(stages: Sequence[Stage]) -> None:
@@ -169,9 +173,11 @@ def stagewise(
             width = _pick_or_fixed(outer, "width", stage.width)
             depth = _pick_or_fixed(outer, "depth", stage.depth)
             for j in range(depth):
+                stride = stage.stride if j == 0 else 1
                 with net.scope(f"stage{i}.block{j}") as here:
+                    x = _transition(net, x, stage, width, stride)
                     chosen = _arguments(net, here, outer, stage, x, width)
-                    x = _apply(net, x, stage, width, stage.stride if j == 0 else 1, chosen)
+                    x = _apply(net, x, stage, width, stride, chosen)
         if head_width:
             x = conv_norm_act(net, x, head_width, kernel=1, act=act, name="head")
         return classifier(net, x, classes, dropout=dropout)
