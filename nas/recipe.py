@@ -31,6 +31,7 @@ from nas.recipe_text import (
 from predictors.figures import FIGURES, parse_quantity
 from search_spaces.catalog import CATALOG
 from search_spaces.errors import NasError, unknown_name
+from search_spaces.stages import stagewise
 
 __all__ = [
     "ExportSection",
@@ -85,27 +86,28 @@ class SpaceSection(_Section):
     stages: Tables = ()
     """The declarative form, one table a stage; instead of `name`."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the space's builder."""
+    """Arguments of the space's builder, or of the stem and head around `stages`."""
 
     @model_validator(mode="after")
     def _known(self) -> "SpaceSection":
         if (self.name is None) == (not self.stages):
             raise ValueError("needs either a name or [[space.stages]]")
-        if self.name is not None and ":" not in self.name:
-            several(_catalogue_mistakes(self.name, self.options))
+        if self.name is None or ":" not in self.name:
+            several(_option_mistakes(self.name, self.options))
         return self
 
 
-def _catalogue_mistakes(name: str, options: Mapping[str, Any]) -> list[Mistake]:
-    """Return what is wrong with a catalogue space's name, or with the names of its options."""
-    if name not in CATALOG:
+def _option_mistakes(name: str | None, options: Mapping[str, Any]) -> list[Mistake]:
+    """Return what is wrong with the name of a space that comes with the package, or its options.
+
+    `name` None means the builder of declarative stages.
+    """
+    if name is not None and name not in CATALOG:
         return [Mistake(("name",), str(unknown_name("space", name, CATALOG)))]
-    legal = set(inspect.signature(CATALOG[name]).parameters) - {"input_shape", "classes"}
-    return [
-        Mistake(("options", key), str(unknown_name("option", key, legal)))
-        for key in options
-        if key not in legal
-    ]
+    builder = stagewise if name is None else CATALOG[name]
+    own = {"input_shape", "classes"} | ({"stages", "name"} if name is None else set())
+    legal = set(inspect.signature(builder).parameters) - own
+    return [Mistake(("options", key), str(unknown_name("option", key, legal))) for key in options if key not in legal]
 
 
 class TaskSection(_Section):

@@ -104,6 +104,9 @@ def test_a_space_is_needed_in_one_form() -> None:
 def test_an_option_the_catalogue_space_does_not_take() -> None:
     (line,) = mistakes(MINIMAL | {"space": {"name": "mobile", "options": {"kernel": [3]}}})
     assert line.startswith("space.options.kernel: unknown option 'kernel': did you mean 'kernels'")
+    stages = {"stages": [{"block": "mbconv", "width": 8}], "options": {"stem_widht": 8}}
+    (line,) = mistakes({"space": stages})
+    assert line.startswith("space.options.stem_widht: unknown option 'stem_widht': did you mean")
 
 
 @pytest.mark.parametrize(
