@@ -65,9 +65,17 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe; repeatable."),
 ]
 InputShape = Annotated[
-    str, typer.Option("--input", help="Shape of one input: channels,height,width.")
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="C,H,W",
+        help="Shape of one input; without it 3,32,32, or that of the recipe's data.",
+    ),
 ]
-Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
+Classes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of classes; without it 10, or those of the recipe's data."),
+]
 Options = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="An argument of the space; repeatable."),
@@ -78,9 +86,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 @app.command()
 def run(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, its file, or a run's folder.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run where it stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run where it stopped.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done and how long it takes.")
     ] = False,
@@ -112,8 +118,8 @@ def run(
 @space_app.command("show")
 def space_show(
     space: SpaceName,
-    input_shape: InputShape = "3,32,32",
-    classes: Classes = 10,
+    input_shape: InputShape = None,
+    classes: Classes = None,
     overrides: Options = None,
 ) -> None:
     """List the choices of a space with their options.
@@ -129,8 +135,8 @@ def space_show(
 @space_app.command("size")
 def space_size(
     space: SpaceName,
-    input_shape: InputShape = "3,32,32",
-    classes: Classes = 10,
+    input_shape: InputShape = None,
+    classes: Classes = None,
     overrides: Options = None,
 ) -> None:
     """Count the architectures of a space, and say whether the count is proved."""
@@ -144,8 +150,8 @@ def space_sample(
     space: SpaceName,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    input_shape: InputShape = "3,32,32",
-    classes: Classes = 10,
+    input_shape: InputShape = None,
+    classes: Classes = None,
     overrides: Options = None,
 ) -> None:
     """Draw architectures at random, one JSON object a line."""
@@ -231,12 +237,8 @@ def explain(
 @app.command()
 def export(
     run: RunName,
-    arch: Annotated[
-        str | None, typer.Option(help="An architecture's id; without it, the recipe's choice.")
-    ] = None,
-    formats: Annotated[
-        str, typer.Option("--format", help="pytorch, onnx, or both with a comma.")
-    ] = "pytorch,onnx",
+    arch: Annotated[str | None, typer.Option(help="An architecture's id; without it, the recipe's choice.")] = None,
+    formats: Annotated[str, typer.Option("--format", help="pytorch, onnx, or both with a comma.")] = "pytorch,onnx",
 ) -> None:
     """Write networks as folders that need this project no longer.
 

@@ -10,30 +10,40 @@ from nas.recipe_text import apply_overrides
 from search_spaces import NasError, SearchSpace
 
 DRAWS = 200
+INPUT_SHAPE, CLASSES = (3, 32, 32), 10
 
 
-def named_space(name: str, input_shape: str, classes: int, overrides: Sequence[str]) -> SearchSpace:
+def named_space(name: str, input_shape: str | None, classes: int | None, overrides: Sequence[str]) -> SearchSpace:
     """Return the space of the command line: a name or a recipe's file, a shape, `key=value` texts.
 
-    Raises NasError when there is no such space, or the shape is not "channels,height,width".
+    A shape or number of classes that is not given is that of the recipe's data, else (3, 32, 32)
+    and 10. Raises NasError when there is no such space, or the shape is not "channels,height,width".
     """
     from nas.spaces import load_space
 
-    options: dict[str, Any] = {}
-    stages: Sequence[dict[str, Any]] = ()
-    if name.endswith(".toml"):
-        from nas.recipe import load_recipe
+    shape = None if input_shape is None else _shape(input_shape)
+    if not name.endswith(".toml"):
+        options: dict[str, Any] = {}
+        apply_overrides(options, overrides)
+        return load_space(name, input_shape=shape or INPUT_SHAPE, classes=classes or CLASSES, options=options)
+    from nas.recipe import load_recipe
 
-        space = load_recipe(name).space
-        name, options, stages = space.name or "", dict(space.options), space.stages
-    apply_overrides(options, overrides)
-    return load_space(
-        name or None,
-        input_shape=_shape(input_shape),
-        classes=classes,
-        options=options,
-        stages=stages,
-    )
+    recipe = load_recipe(name, [f"space.options.{override}" for override in overrides])
+    if shape is None or classes is None:
+        of_data = _data_shape(recipe.task.data)
+        shape, classes = shape or of_data[0], classes or recipe.task.classes or of_data[1]
+    space = recipe.space
+    return load_space(space.name, input_shape=shape, classes=classes, options=space.options, stages=space.stages)
+
+
+def _data_shape(data: str) -> tuple[tuple[int, ...], int]:
+    """Return (channels, height, width) and the number of classes of the data of a recipe."""
+    from nas.console import progress
+    from nas.tasks.data import load_data
+
+    with progress(f"read {data}", 1.0) as step:
+        images = load_data(data, advance=step.advance)
+    return images.input_shape, len(images.class_names)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -48,10 +58,7 @@ def choice_rows(space: SearchSpace) -> list[dict[str, str]]:
     rng = np.random.default_rng(0)
     traces = itertools.chain(
         (space.trace(lambda _, options: options[0]), space.trace(lambda _, options: options[-1])),
-        (
-            space.trace(lambda _, options: options[int(rng.integers(len(options)))])
-            for _ in range(DRAWS)
-        ),
+        (space.trace(lambda _, options: options[int(rng.integers(len(options)))]) for _ in range(DRAWS)),
     )
     met: dict[str, dict[object, None]] = {}
     asked: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Recipes: the typed, frozen, strict description of a whole run, read from and written to TOML."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ from nas.recipe_text import (
     parse_toml,
     several,
 )
+from nas.tasks import TASKS
 from predictors.figures import FIGURES, parse_quantity
 from search_spaces.catalog import CATALOG
 from search_spaces.errors import NasError, unknown_name
@@ -55,6 +56,11 @@ def _function_path(value: str) -> str:
     place, _, function = value.rpartition(":")
     if not place or not function.isidentifier():
         raise ValueError("must look like 'file.py:function' or 'module:function'")
+    return value
+
+
+def _task_name(value: str) -> str:
+    several(_check((), value, lambda name: _known("task", name, TASKS)))
     return value
 
 
@@ -113,7 +119,7 @@ def _option_mistakes(name: str | None, options: Mapping[str, Any]) -> list[Mista
 class TaskSection(_Section):
     """What the networks must learn, and from which data."""
 
-    name: Literal["classification"] = "classification"
+    name: Annotated[Text, AfterValidator(_task_name)] = "classification"
     """The kind of task."""
     data: Place = "digits"
     """"digits", a path (folder, tar, .npz, IDX) or "module:function" returning torch datasets."""
@@ -244,9 +250,13 @@ def _check(place: tuple[str | int, ...], name: str, check: Callable[[str], None]
     return []
 
 
+def _known(kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise unknown_name(kind, name, names)
+
+
 def _known_figure(name: str) -> None:
-    if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+    _known("figure", name, FIGURES)
 
 
 def _limit(name: str, given: object, *, own: bool) -> float:

@@ -35,9 +35,7 @@ def expand(text: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in os.environ:
-            raise ValueError(
-                f"the environment variable {name} is not set: set it, or give the path itself"
-            )
+            raise ValueError(f"the environment variable {name} is not set: set it, or give the path itself")
         return os.environ[name]
 
     return os.path.expanduser(re.sub(r"\$(?:(\w+)|\{(\w+)\})", value, text))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from nas.cli import main, text_table
+from search_spaces import Architecture
+from search_spaces.catalog import CATALOG
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,46 @@ def test_an_unknown_recipe_gets_near_matches(capsys: pytest.CaptureFixture[str])
 def test_misuse_of_the_command_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert said.lower() in capsys.readouterr().err.lower()
+
+
+def test_space_show_lists_each_choice_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["space", "show", "mobile", "--set", "kernels=[3]", "--input", "3,16,16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines[1:]]
+    assert len(names) == len(set(names)) > 20
+    assert {line.split()[1] for line in lines if ".kernel " in line} == {"3"}
+    assert next(line for line in lines if line.startswith("resolution")).split()[-1] == "always"
+    assert next(line for line in lines if line.startswith("stage0.block2.kernel")).split()[-1] == "sometimes"
+
+
+def test_space_sample_draws_from_the_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = []
+    for seed in ("1", "1", "2"):
+        assert main(["space", "sample", "mobile", "-n", "3", "--seed", seed]) == 0
+        drawn.append(capsys.readouterr().out.splitlines())
+    assert drawn[0] == drawn[1] != drawn[2]
+    space = CATALOG["mobile"]((3, 32, 32), 10)
+    for line in drawn[0]:
+        space.build(Architecture.from_json(line))
+
+
+def test_the_space_of_a_recipe_has_the_shape_of_its_data(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["space", "show", str(repository / "runs" / "quickstart.toml")]) == 0
+    resolution = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("resolution"))
+    assert resolution.split() == ["resolution", "6,", "7,", "8", "always"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["space", "show", "moble"], "unknown space 'moble': did you mean 'mobile'"),
+        (["space", "show", "mobile", "--input", "3"], "--input '3' must look like channels,height,width"),
+        (["space", "size", "mobile", "--set", "kernel=3"], "did you mean 'kernels'"),
+    ],
+)
+def test_wrong_spaces(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_ctrl_c_is_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from nas.recipe import Recipe, load_recipe, recipe_from
+from nas.tasks import TASKS
 from predictors.figures import FIGURES
 from search_spaces.errors import NasError
 
@@ -59,7 +60,8 @@ def test_all_mistakes_at_once_each_with_its_place() -> None:
         [
             "serch: unknown key; did you mean 'search'?",
             next(line for line in lines if line.startswith("space.name: unknown space 'moble'")),
-            "task.name: must be 'classification', got 'clasification'; did you mean 'classification'?",
+            "task.name: unknown task 'clasification': did you mean 'classification'? "
+            f"known: {', '.join(sorted(TASKS))}",
             "task.validation_share: must be less than 1, got 1.5",
             "supernet.epochs: must be a whole number, got 2.5",
             "supernet.enabled: must be true or false, got 1",
