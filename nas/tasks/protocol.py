@@ -1,0 +1,53 @@
+"""What training, recalibration, search and export ask of a task."""
+
+from collections.abc import Iterator
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs float32 [n, C, *spatial], normalised, and their targets [n, ...]."""
+
+
+class Task(Protocol):
+    """Data, loss and metric. Only `test_batches` reads the test part."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, *spatial) of the batches; callers resize to the resolution of their network."""
+
+    @property
+    def classes(self) -> int:
+        """How many channels the network's output has."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data, the split and the augmentation: equal means the same batches."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same task with its data on `device`."""
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Return how many batches `train_batches` yields from its start."""
+
+    def train_batches(self, batch_size: int, *, seed: int, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the shuffled, augmented batches of one epoch, from step `start` on.
+
+        Batch k depends on (batch_size, seed, epoch, k) alone, so that training resumes at any step.
+        """
+
+    def calibration_batches(self, count: int, size: int) -> Iterator[Batch]:
+        """Yield up to `count` fixed, unaugmented training batches of `size`."""
+
+    def validation_batches(self, size: int) -> Iterator[Batch]:
+        """Yield the whole validation part in order."""
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """Yield the whole test part in order."""
+
+    def loss(self, output: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of a batch, a scalar that gradients flow through."""
+
+    def metric(self, output: Tensor, target: Tensor) -> float:
+        """Return the errors of a batch, summed over it: divided by the images, the error."""
