@@ -26,21 +26,13 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     "error": Figure("share", "measured", "wrong answers on the validation part of the data"),
     "latency_ms": Figure("ms", "learned", "time of one inference in the target's runtime"),
-    "energy_mj": Figure(
-        "mJ", "measured", "energy of one inference, on targets that meter or document it"
-    ),
-    "energy_relative": Figure(
-        "", "analytic", "energy of one inference in units of one multiply-accumulate"
-    ),
-    "macs": Figure(
-        "MACs", "counted", "multiply-accumulates of convolutions, linear and matrix products"
-    ),
+    "energy_mj": Figure("mJ", "measured", "energy of one inference, on targets that meter or document it"),
+    "energy_relative": Figure("", "analytic", "energy of one inference in units of one multiply-accumulate"),
+    "macs": Figure("MACs", "counted", "multiply-accumulates of convolutions, linear and matrix products"),
     "macs_effective": Figure("MACs", "counted", "multiply-accumulates by weights that are not 0"),
     "params": Figure("parameters", "counted", "trainable numbers, each shared one once"),
     "nonzero_params": Figure("parameters", "counted", "trainable numbers that are not 0"),
-    "weight_bytes": Figure(
-        "bytes", "counted", "stored weights, sparse ones with the bits of their index"
-    ),
+    "weight_bytes": Figure("bytes", "counted", "stored weights, sparse ones with the bits of their index"),
     "activations": Figure("elements", "counted", "outputs of all convolutions and products"),
     "moved_elements": Figure("elements", "counted", "elements read and written by all operators"),
     "peak_memory_bytes": Figure("bytes", "counted", "most activation memory alive at once"),
