@@ -1,6 +1,7 @@
 """Images that come as arrays: scikit-learn's digits, `.npz` files and MNIST-style IDX files."""
 
 import gzip
+import math
 import re
 import zipfile
 import zlib
@@ -45,7 +46,7 @@ def read_npz(path: Path) -> ImageData:
     optional. Images: see `as_images`; labels: see `as_labels`. Raises `NasError` for anything else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if key in _known_keys()}
             found = sorted(file.files)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -186,7 +187,7 @@ def _read_idx_file(path: Path) -> np.ndarray:
         )
     axes = content[3]
     start = 4 + 4 * axes
-    extents = [int(extent) for extent in np.frombuffer(content[4:start][: 4 * axes], ">u4")]
-    if len(extents) != axes or len(content) - start != int(np.prod(extents, dtype=object)):
+    extents = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    if len(content) < start or len(content) - start != math.prod(extents):
         raise NasError(f"{str(path)!r} is damaged: its header says {extents}, but {len(content) - start} bytes follow")
     return np.frombuffer(content, np.uint8, offset=start).reshape(extents).copy()

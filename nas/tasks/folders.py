@@ -43,9 +43,11 @@ def read_tar(path: Path, *, size: tuple[int, int] | None = None, advance: Advanc
     for a damaged archive or image, another layout, and images that differ in size without `size`.
     """
     try:
-        return _arrange(list(_tar_pictures(path, size, advance)), path)
+        pictures = list(_tar_pictures(path, size, advance))
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
-        raise NasError(f"cannot read the archive {str(path)!r}: {error}; is it a complete tar file?") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        raise NasError(f"cannot read the archive {str(path)!r}: {reason}; is it a complete tar file?") from error
+    return _arrange(pictures, path)
 
 
 def read_folder(path: Path, *, size: tuple[int, int] | None = None, advance: Advance | None = None) -> ImageData:
@@ -91,6 +93,16 @@ def _tar_pictures(path: Path, size: tuple[int, int] | None, advance: Advance | N
             if advance is not None and raw.tell() > told:
                 advance((raw.tell() - told) / total)
                 told = raw.tell()
+        _check_end(archive)
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raise `ReadError` unless a block of zeros ends the archive: one cut off reads like a shorter one."""
+    stream = archive.fileobj
+    assert stream is not None
+    stream.seek(archive.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it is cut off")
 
 
 def _decode(path: PurePosixPath, content: bytes, size: tuple[int, int] | None) -> _Picture:

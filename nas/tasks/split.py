@@ -12,7 +12,7 @@ from search_spaces.errors import NasError
 
 def derived_seed(*parts: int | str) -> int:
     """Return a seed in [0, 2**63) that depends on all `parts` and on nothing else."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
