@@ -64,6 +64,13 @@ def _task_name(value: str) -> str:
     return value
 
 
+def _proposer_name(value: str) -> str:
+    from nas.search.proposers import PROPOSERS
+
+    several(_check((), value, lambda name: _known("proposer", name, PROPOSERS)))
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
 Place = Annotated[Text, AfterValidator(expand)]
 FunctionPath = Annotated[Place, AfterValidator(_function_path)]
@@ -198,7 +205,7 @@ class SearchSection(_Section):
     """Budget of random search, the baseline; unset: equal to `evaluations`."""
     workers: Count = 2
     """Processes that evaluate, one thread each."""
-    proposer: Text = "surrogate"
+    proposer: Annotated[Text, AfterValidator(_proposer_name)] = "surrogate"
     """Who proposes what to try next: "surrogate", "nsga2" or "random"."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every draw of the search."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from nas.recipe import Recipe, load_recipe, recipe_from
+from nas.search.proposers import PROPOSERS
 from nas.tasks import TASKS
 from predictors.figures import FIGURES
 from search_spaces.errors import NasError
@@ -88,6 +89,11 @@ def test_all_mistakes_at_once_each_with_its_place() -> None:
         ("search.minutes", float("nan"), "must be a finite number, got nan"),
         ("supernet.learning_rate", -0.1, "must be greater than 0, got -0.1"),
         ("task.data", "", "must not be empty, got ''"),
+        (
+            "search.proposer",
+            "nsga",
+            f"unknown proposer 'nsga': did you mean 'nsga2'? known: {', '.join(sorted(PROPOSERS))}",
+        ),
         ("space.name", 3, "must be a text, got 3"),
     ],
 )
