@@ -1,0 +1,26 @@
+"""Proposers: small objects that say what to evaluate next."""
+
+from collections.abc import Callable
+
+from nas.search.domain import Domain
+from nas.search.proposers.base import Proposer
+from nas.search.proposers.nsga2 import Nsga2
+from nas.search.proposers.surrogate import Surrogate
+from nas.search.proposers.uniform import Uniform
+from search_spaces.errors import unknown_name
+
+PROPOSERS: dict[str, Callable[[Domain], Proposer]] = {
+    "surrogate": Surrogate,
+    "nsga2": Nsga2,
+    "random": Uniform,
+}
+DEFAULT = "surrogate"
+
+__all__ = ["DEFAULT", "PROPOSERS", "Proposer", "proposer"]
+
+
+def proposer(name: str, domain: Domain) -> Proposer:
+    """The proposer called `name` for `domain`; NasError with the near matches when there is none."""
+    if name not in PROPOSERS:
+        raise unknown_name("proposer", name, PROPOSERS)
+    return PROPOSERS[name](domain)
