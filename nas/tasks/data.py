@@ -17,6 +17,7 @@ __all__ = ["ImageData", "load_data"]
 _CACHE_FORMAT = "1"
 _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 _TAR_NAME = re.compile(r".*\.(tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)", re.IGNORECASE)
+_FUNCTION_NAME = re.compile(r".+:[^\W\d]\w*")
 _SOURCES = (
     "'digits', a tar or folder of class folders, a folder of MNIST-style IDX files, a .npz file, "
     "or 'module:function' returning two torch datasets"
@@ -58,9 +59,7 @@ def load_data(
         return read_npz(path)
     if path.exists():
         raise NasError(f"{text!r} is no data that can be read: data are {_SOURCES}")
-    from nas.tasks.functions import is_function_name
-
-    if is_function_name(text):
+    if _FUNCTION_NAME.fullmatch(text):
         from nas.tasks.datasets import read_function
 
         return read_function(text, advance=advance)

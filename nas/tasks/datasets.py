@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nas.objects import load_object
 from nas.tasks.folders import pixels_of
-from nas.tasks.functions import load_function
 from nas.tasks.images import ImageData, Labelled, image_data
 from search_spaces.errors import NasError
 
@@ -21,8 +21,11 @@ def read_function(source: str, *, advance: Callable[[float], None] | None = None
     number. `train.classes` may name the classes. An `ImageData` is taken as it is. Raises
     `NasError` for anything else.
     """
+    function = load_object(source, what="data")
+    if not callable(function):
+        raise NasError(f"data: {source!r} is {_kind(function)}, no function")
     try:
-        made = load_function(source)()
+        made = function()
     except NasError:
         raise
     except Exception as error:

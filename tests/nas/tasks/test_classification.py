@@ -154,6 +154,15 @@ def test_only_training_batches_are_augmented(digits: ImageData, task: Classifica
     assert classification(digits, augment=True).augmentation == task.augmentation
 
 
+def test_augmentation_varies_over_epochs_and_steps(digits: ImageData) -> None:
+    same = replace(digits, train_images=digits.train_images[:1].expand(1438, -1, -1, -1))
+    task = classification(same, augment=Augmentation(shift=2, flip=True))
+    shown = [images for epoch in (0, 1) for images, _ in task.train_batches(640, seed=0, epoch=epoch)]
+    assert len(shown) == 4
+    for i, images in enumerate(shown):
+        assert not any(torch.equal(images, other) for other in shown[:i])
+
+
 def test_calibration_batches_are_fixed(task: ClassificationTask) -> None:
     first = list(task.calibration_batches(4, 128))
     assert [len(labels) for _, labels in first] == [128] * 4

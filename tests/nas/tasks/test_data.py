@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nas.tasks.data import load_data
+from nas.tasks.images import image_data
 from search_spaces.errors import NasError
 
 Write = Callable[[Path, dict[str, bytes]], Path]
@@ -106,6 +107,25 @@ def test_variables_in_the_path(source: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("PETS_OF_THIS_TEST")
     with pytest.raises(NasError, match=r"environment variable PETS_OF_THIS_TEST in .* is not set: set it"):
         load_data(f"$PETS_OF_THIS_TEST/{source.name}")
+
+
+def test_the_fingerprint_tells_every_difference() -> None:
+    data = load_data("digits")
+
+    def fingerprint(
+        images: torch.Tensor = data.train_images,
+        labels: torch.Tensor = data.train_labels,
+        names: tuple[str, ...] = data.class_names,
+    ) -> str:
+        test = (data.test_images, data.test_labels)
+        return image_data((images, labels), test, name="again", class_names=names).fingerprint
+
+    other_pixel, other_label = data.train_images.clone(), data.train_labels.clone()
+    other_pixel[700, 0, 3, 3] += 1
+    other_label[5] = (other_label[5] + 1) % 10
+    assert fingerprint() == data.fingerprint
+    changed = {fingerprint(other_pixel), fingerprint(labels=other_label), fingerprint(names=tuple("abcdefghij"))}
+    assert len(changed | {data.fingerprint}) == 4
 
 
 def test_sources_that_are_nothing(tmp_path: Path) -> None:
