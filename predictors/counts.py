@@ -104,7 +104,8 @@ def live_elements(network: Network) -> tuple[int, ...]:
             entered = next((scope for scope in scopes if scope not in made_in), None)
             until = i if entered is None else scope_end[entered]
             death[storage[source]] = max(death[storage[source]], until)
-    for index in [network.index[network.input.name], *(i for _, i in network.outputs)]:
+    kept = [i for name, i in network.outputs if name not in network.training_only]
+    for index in [network.index[network.input.name], *kept]:
         if storage[index] in death:
             death[storage[index]] = last
     change = [0] * (len(network.nodes) + 1)

@@ -97,7 +97,12 @@ class NetworkBuilder:
 
     @contextmanager
     def scope(
-        self, name: str, *, block: str | None = None, arguments: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        block: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        summary: str = "",
     ) -> Iterator[OpenScope]:
         """Open the scope `name` (dots nest); a path that was left may not be opened again."""
         outer = self._path
@@ -111,7 +116,7 @@ class NetworkBuilder:
             if parent not in self._scopes:
                 self._scopes[parent] = Scope(parent, None, ())
                 self._implicit.append(parent)
-        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()))
+        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()), summary)
         self._path = path
         try:
             yield OpenScope(path, self._pick)
@@ -299,6 +304,7 @@ def block(
     """
     signature = inspect.signature(function)
     label = function.__name__
+    summary = (inspect.getdoc(function) or "").partition("\n")[0]
 
     @functools.wraps(function)
     def wrapper(net: NetworkBuilder, x: Tensor, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Tensor:
@@ -306,7 +312,7 @@ def block(
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[2:])
         name = arguments.pop("name", None) or net.free_name(label)
-        with net.scope(str(name), block=label, arguments=arguments):
+        with net.scope(str(name), block=label, arguments=arguments, summary=summary):
             return function(net, x, *args, **kwargs)
 
     return wrapper

@@ -36,11 +36,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A named part of the network; `block` and `arguments` tell which block function built it, if any."""
+    """A named part of the network; `block` and `arguments` tell which block function built it, if any.
+
+    `summary` is the first line of that function's docstring.
+    """
 
     path: str
     block: str | None
     arguments: tuple[tuple[str, Any], ...]
+    summary: str = ""
 
 
 @dataclass(frozen=True)
