@@ -1,0 +1,186 @@
+"""One offline page: the template, its style and script, plotly.js and the data, written as a single file."""
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from nas.report import static
+from nas.report.data import ReportData
+from nas.report.model import page_model
+from search_spaces.files import write_text
+
+SCRIPTS = (
+    "base.js",
+    "front.js",
+    "choices.js",
+    "diagram.js",
+    "architecture.js",
+    "trust.js",
+    "page.js",
+)
+_MARK = re.compile(r"\{\{(\w+)\}\}")
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Write the page of `data` to `path`, whole; it needs no network and no other file."""
+    write_text(path, page(data))
+
+
+def page(data: ReportData) -> str:
+    """The page as text."""
+    from plotly.offline import get_plotlyjs
+
+    parts = {
+        "title": escape(f"{data.name} · architecture search"),
+        "name": escape(data.name),
+        "style": _asset("page.css"),
+        "notes": "".join(f"<p class=note>{escape(note)}</p>" for note in data.notes),
+        **_sections(data),
+        "data": embedded(page_model(data)),
+        "plotly": get_plotlyjs().replace("</script", "<\\/script"),
+        "script": "\n".join(_asset(name) for name in SCRIPTS),
+    }
+    return fill(_asset("page.html"), parts)
+
+
+def fill(template: str, parts: Mapping[str, str]) -> str:
+    """Replace every `{{name}}` of `template` once; what is put in is not looked at again."""
+    return _MARK.sub(lambda match: parts[match[1]], template)
+
+
+def embedded(value: Any) -> str:
+    """Strict JSON that may stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _asset(name: str) -> str:
+    return (files("nas.report") / "page" / name).read_text(encoding="utf-8")
+
+
+def _sections(data: ReportData) -> dict[str, str]:
+    return {
+        "summary": static.summary(data),
+        "front": _front(data),
+        "front_table": _front_table(data),
+        "progress": _progress(data),
+        "compare": _compare(data),
+        "matter": _matter(data),
+        "spread": _spread(data),
+        "architecture": _architecture(data),
+        "tested": _tested(data),
+        "training": _training(data),
+        "predictor": _predictor(data),
+        "time": _time(data),
+        "environment": _environment(data),
+        "recipe": _recipe(data),
+    }
+
+
+def _front(data: ReportData) -> str:
+    limits = f"<p>{escape(static.limits_words(data))}</p>"
+    if not data.evaluations and not data.front:
+        return limits + static.absent("No architecture has been evaluated yet, so there is nothing to plot.")
+    words = ""
+    if not data.front:
+        words = static.absent(
+            "The front is empty: no evaluated architecture keeps every limit. The points below show how "
+            "far they are from it."
+        )
+    elif len(data.front) == 1:
+        words = static.absent(
+            "The front has a single architecture: nothing else that was evaluated is better in any objective."
+        )
+    if not any(point.proposer == "random" for point in data.evaluations):
+        words += static.absent("Random search was not run, so there is no baseline to compare with.")
+    return limits + words + _asset("front.html")
+
+
+def _front_table(data: ReportData) -> str:
+    if not data.front:
+        return ""
+    return "<h3>Architectures of the front</h3>" + static.front_rows(data)
+
+
+def _progress(data: ReportData) -> str:
+    history = data.hypervolume
+    if not history.search and not history.random:
+        return static.absent("No hypervolume was recorded in this run.")
+    words = ""
+    if not history.random:
+        words = static.absent("Random search was not run: the curve stands alone.")
+    elif history.search and history.random[-1][0] < history.search[-1][0]:
+        words = f"<p>Random search ended after {history.random[-1][0]} evaluations; its curve stops there.</p>"
+    return words + static.plot("hypervolume", "Hypervolume over evaluations")
+
+
+def _compare(data: ReportData) -> str:
+    if not data.evaluations and not data.front:
+        return static.absent("No architecture has been evaluated yet.")
+    return _asset("compare.html")
+
+
+def _matter(data: ReportData) -> str:
+    if not any(data.importances.values()):
+        return static.absent("Importances were not computed: that takes a few dozen evaluations.")
+    return '<div class="importances" id="importances"></div>'
+
+
+def _spread(data: ReportData) -> str:
+    if not data.front:
+        return static.absent("The front is empty, so there is no spread of values to show.")
+    return static.spread_table(data)
+
+
+def _architecture(data: ReportData) -> str:
+    if not data.front and not data.evaluations:
+        return static.absent("There is no architecture to show yet.")
+    return _asset("architecture.html")
+
+
+def _tested(data: ReportData) -> str:
+    if not any(entry.test_error is not None for entry in data.front):
+        return static.absent("No architecture of this front has been tested: only validation errors are known.")
+    return (
+        "<p>The front was chosen on validation data; each of its architectures was then tested once. "
+        "Bars are binomial intervals.</p>"
+    ) + static.plot("tested", "Test error beside validation error, with binomial intervals")
+
+
+def _training(data: ReportData) -> str:
+    if not data.training:
+        return static.absent("No supernet was trained in this run, so there is no training curve.")
+    return static.plot("training", "Loss and validation errors of the supernet over epochs", height=560)
+
+
+def _predictor(data: ReportData) -> str:
+    if data.predictor is None:
+        return static.absent("No learned predictor was used in this run.")
+    summary = static.predictor_summary(data)
+    if not data.predictor.rows:
+        return summary + static.absent("The predictor kept no hold-out measurements.")
+    return static.plot("predictor", "Predicted against measured time of the hold-out", height=560) + summary
+
+
+def _time(data: ReportData) -> str:
+    if not data.stages:
+        return static.absent("No stage has been timed yet.")
+    return static.plot("stages", "Time spent per stage") + static.stage_table(data)
+
+
+def _environment(data: ReportData) -> str:
+    if not data.environment:
+        return static.absent("No environment was recorded.")
+    return static.environment_table(data)
+
+
+def _recipe(data: ReportData) -> str:
+    if not data.recipe_toml:
+        return static.absent("No recipe was recorded.")
+    return f'<pre tabindex="0" aria-label="Recipe">{escape(data.recipe_toml)}</pre>'

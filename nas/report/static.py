@@ -1,0 +1,224 @@
+"""The parts of the page that need no script: summary, tables, versions, recipe."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from nas.report.data import FrontEntry, Interval, ReportData
+from nas.report.model import displays, folder_link, is_baseline
+from nas.report.picks import Spread, spreads
+from nas.report.units import Display, seconds_text, short, three
+from nas.report.words import value_text
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    label: str,
+    numbers: int = 0,
+    look: str = "",
+) -> str:
+    """An HTML table of ready-made cells in a scrolling frame of class `look`.
+
+    The last `numbers` columns are right-aligned.
+    """
+    first_number = len(head) - numbers
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        scope = ' scope="col"' if tag == "th" else ""
+        return "".join(
+            f"<{tag}{scope}{' class=number' if i >= first_number else ''}>{cell}</{tag}>"
+            for i, cell in enumerate(cells)
+        )
+
+    body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return (
+        f'<div class="scroll {look}" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{line([escape(cell) for cell in head], 'th')}</tr></thead>"
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def absent(words: str) -> str:
+    """A paragraph that says what is missing and why."""
+    return f'<p class="absent">{escape(words)}</p>'
+
+
+def plot(name: str, label: str, *, height: int = 0) -> str:
+    """The frame that the script draws a plot into."""
+    style = f' style="height:{height}px"' if height else ""
+    return f'<div class="plot" id="{name}" role="figure" aria-label="{escape(label)}"{style}></div>'
+
+
+def summary(data: ReportData) -> str:
+    """Cards with the figures asked for first."""
+    shown = displays(data)
+    cards = [("Architectures evaluated", *_evaluated(data))]
+    cards.append(("On the front", str(len(data.front)), "that keep all limits"))
+    known = [e for e in data.front if e.values.get("error") is not None]
+    if known:
+        best = min(known, key=lambda entry: entry.values["error"] or 0.0)
+        cards.append(
+            (
+                "Best validation error",
+                shown["error"].text(best.values["error"]),
+                f"on test data {_percent(best.test_error)}" if best.test_error is not None else "not tested",
+            )
+        )
+    for name in data.objectives:
+        values = [v for e in data.front if (v := e.values.get(name)) is not None]
+        if name != "error" and values:
+            low, high = min(values), max(values)
+            note = f"the front spans {three(high / low)}×" if low > 0 else "on the front"
+            text = f"{shown[name].number(low)} to {shown[name].text(high)}"
+            cards.append((shown[name].label.capitalize(), text, note))
+    if data.stages:
+        total = sum(stage.seconds for stage in data.stages)
+        cards.append(("Time", seconds_text(total), f"in {len(data.stages)} stages"))
+    items = "".join(
+        f"<div class=card><dt>{escape(head)}</dt><dd><strong>{escape(value)}</strong>"
+        f"<span>{escape(note)}</span></dd></div>"
+        for head, value, note in cards
+    )
+    return f"<dl class=cards>{items}</dl>"
+
+
+def _evaluated(data: ReportData) -> tuple[str, str]:
+    baseline = sum(is_baseline(data, point) for point in data.evaluations)
+    count = len(data.evaluations) - baseline
+    return str(count), f"and {baseline} by random search" if baseline else "no random baseline"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def _range(interval: Interval | None, shown: Display) -> str:
+    if interval is None:
+        return ""
+    low, high = (shown.number(value) for value in interval)
+    return f" <small>{low} to {high}</small>"
+
+
+def front_rows(data: ReportData) -> str:
+    """The front as a table: figures with intervals, measured beside predicted, test beside validation."""
+    shown = displays(data)
+    names = list(dict.fromkeys([*data.objectives, *data.limits]))
+    tested = any(entry.test_error is not None for entry in data.front)
+    columns = ["#", "Architecture"]
+    for name in names:
+        columns.append(shown[name].title)
+        if name == "error" and tested:
+            columns.append("test error (%)")
+        if any(entry.measured.get(name) is not None for entry in data.front):
+            columns.append(f"{shown[name].label} measured ({shown[name].unit})")
+    columns.append("Exported")
+    rows = [_front_row(entry, names, columns, shown, data.limits) for entry in data.front]
+    return table(columns, rows, label="Architectures of the front", numbers=len(columns) - 2, look="long")
+
+
+def _front_row(
+    entry: FrontEntry,
+    names: Sequence[str],
+    columns: Sequence[str],
+    shown: Mapping[str, Display],
+    limits: Mapping[str, float],
+) -> list[str]:
+    identity = escape(entry.id)
+    cells = [
+        str(entry.rank),
+        f'<button type="button" class="pick" data-arch="{identity}">{identity}</button>',
+    ]
+    for name in names:
+        figure = shown[name]
+        value = entry.values.get(name)
+        cells.append(escape(figure.number(value)) + _range(entry.intervals.get(name), figure))
+        if name == "error" and "test error (%)" in columns:
+            test = Display("test_error", "test error", "%", 100.0)
+            cells.append(escape(test.number(entry.test_error)) + _range(entry.test_error_interval, test))
+        if f"{figure.label} measured ({figure.unit})" in columns:
+            measured = entry.measured.get(name)
+            broken = measured is not None and name in limits and measured > limits[name]
+            mark = " <small class=warn>over the limit</small>" if broken else ""
+            cells.append(escape(figure.number(measured)) + mark)
+    folder = entry.export_folder
+    cells.append(f'<a href="{escape(folder_link(folder))}">folder</a>' if folder else "–")
+    return cells
+
+
+def limits_words(data: ReportData) -> str:
+    """The limits in one sentence."""
+    if not data.limits:
+        return "No limits were set."
+    shown = displays(data)
+    texts = [f"{shown[n].label} at most {shown[n].text(value)}" for n, value in data.limits.items()]
+    return f"Limits: {'; '.join(texts)}."
+
+
+def spread_table(data: ReportData) -> str:
+    """For each dimension, how often each of its values occurs on the front, shaded by share."""
+    found = spreads([e.picks for e in data.front], [p.picks for p in data.evaluations])
+    rows = [[escape(spread.dimension.replace("_", " ")), _bar(spread), escape(spread.verdict)] for spread in found]
+    head = ["Dimension", "Values, with their share of all places on the front", "In words"]
+    return table(head, rows, label="Values of each dimension on the front", look="wide")
+
+
+def _bar(spread: Spread) -> str:
+    cells = "".join(
+        f'<span class="value" style="--share:{round(100 * share)}%" title="in {used} of the front\'s '
+        f'architectures"><b>{escape(value_text(spread.dimension, value))}</b> {100 * share:.0f} %</span>'
+        for value, share, used in zip(spread.values, spread.shares, spread.architectures, strict=True)
+    )
+    return f"<div class=values>{cells}</div>"
+
+
+def predictor_summary(data: ReportData) -> str:
+    """The predictor's summary figures as a list."""
+    if data.predictor is None or not data.predictor.summary:
+        return ""
+    rows = [[escape(str(name)), escape(_plain(value))] for name, value in data.predictor.summary.items()]
+    return table(["Hold-out figure", "Value"], rows, label="Hold-out figures", numbers=1)
+
+
+def stage_table(data: ReportData) -> str:
+    """What each stage of the run took."""
+    total = sum(stage.seconds for stage in data.stages) or 1.0
+    rows = [
+        [
+            escape(stage.name),
+            escape(stage.state),
+            escape(seconds_text(stage.seconds)),
+            f"{100 * stage.seconds / total:.0f} %",
+        ]
+        for stage in data.stages
+    ]
+    return table(["Stage", "State", "Time", "Share"], rows, label="Time per stage", numbers=2)
+
+
+def environment_table(data: ReportData) -> str:
+    """Versions, machine and seeds, nested entries with dotted names."""
+    rows = [[escape(name), escape(value)] for name, value in flat(data.environment)]
+    return table(["Entry", "Value"], rows, label="Environment")
+
+
+def flat(entries: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as (dotted name, text) pairs."""
+    found: list[tuple[str, str]] = []
+    for name, value in entries.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            found += flat(value, f"{path}.")
+        else:
+            found.append((path, _plain(value)))
+    return found
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, float):
+        return short(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

@@ -1,0 +1,169 @@
+"""A made-up run over the mobile space: real architectures and counts, invented accuracies and times."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nas.report import (
+    ArchitectureDetail,
+    EvaluatedPoint,
+    FrontEntry,
+    HoldoutRow,
+    HypervolumeHistory,
+    PredictorReport,
+    ReportData,
+    StageTime,
+    TrainingRow,
+    describe_architecture,
+)
+from predictors.counts import count_network
+from search_spaces import Network, SearchSpace
+from search_spaces.catalog import mobile
+
+LIMITS = {"peak_memory_bytes": 900 * 1024.0}
+PROVENANCE = {
+    "error": "validation",
+    "latency_ms": "learned",
+    "weight_bytes": "counted",
+    "peak_memory_bytes": "counted",
+    "macs": "counted",
+}
+
+
+def _values(network: Network, rng: np.random.Generator) -> dict[str, float | None]:
+    total = count_network(network).total
+    macs, size = total["macs"], total["weight_bytes"]
+    error = 0.03 + 0.9 / (1 + (macs / 4e5) ** 0.6) + 0.03 / (1 + size / 5e4) + rng.normal(0, 0.008)
+    return {
+        "error": round(float(np.clip(error, 0.01, 0.9)), 4),
+        "latency_ms": float(0.02 + macs / 2.2e10 * 1e3 * (1 + 0.1 * rng.random())),
+        "weight_bytes": float(size),
+        "peak_memory_bytes": float(total["peak_memory_bytes"]),
+        "macs": float(macs),
+    }
+
+
+def _evaluate(space: SearchSpace, number: int, proposer: str, rng: np.random.Generator) -> EvaluatedPoint:
+    architecture = space.sample(rng)
+    network = space.build(architecture)
+    values = _values(network, rng)
+    return EvaluatedPoint(
+        number,
+        network.id,
+        network.fingerprint,
+        architecture.values,
+        values,
+        PROVENANCE,
+        (values["peak_memory_bytes"] or 0) <= LIMITS["peak_memory_bytes"],
+        proposer,
+        float(0.4 + rng.random()),
+    )
+
+
+def _nondominated(points: list[EvaluatedPoint], objectives: tuple[str, ...]) -> list[EvaluatedPoint]:
+    columns = np.array([[point.values[name] for name in objectives] for point in points])
+    kept = []
+    for i, row in enumerate(columns):
+        beaten = (columns <= row).all(axis=1) & (columns < row).any(axis=1)
+        if points[i].feasible and not beaten[[p.feasible for p in points]].any():
+            kept.append(points[i])
+    return sorted(kept, key=lambda point: point.values["error"] or 0.0)
+
+
+def _entry(rank: int, point: EvaluatedPoint, rng: np.random.Generator) -> FrontEntry:
+    error, latency = point.values["error"] or 0.0, point.values["latency_ms"] or 0.0
+    test = float(np.clip(error + rng.normal(0.004, 0.006), 0.005, 1))
+    return FrontEntry(
+        rank,
+        point.id,
+        point.fingerprint,
+        point.picks,
+        point.values,
+        point.provenance,
+        {"error": (error * 0.9, error * 1.1), "latency_ms": (latency * 0.92, latency * 1.09)},
+        {"latency_ms": latency * float(rng.normal(1.03, 0.04))},
+        test,
+        (test * 0.93, test * 1.07),
+        f"exports/{point.id}" if rank <= 3 else None,
+    )
+
+
+def _detail(space: SearchSpace, entry: FrontEntry) -> ArchitectureDetail:
+    network = space.build(space.repair(entry.picks))
+    rows = count_network(network).operators
+    times = {row.name: row.counts.macs / 2.2e10 * 1e3 + 0.0005 for row in rows if row.counts.macs}
+    return describe_architecture(network, latency_ms=times)
+
+
+def make_up(*, count: int = 80, seed: int = 0) -> ReportData:
+    """A run of `count` evaluations and as many random ones."""
+    rng = np.random.default_rng(seed)
+    space = mobile((3, 32, 32), 10)
+    points = [_evaluate(space, i, "surrogate", rng) for i in range(count)]
+    random = [_evaluate(space, count + i, "random", rng) for i in range(count)]
+    objectives = ("error", "latency_ms", "weight_bytes")
+    front = [_entry(i + 1, p, rng) for i, p in enumerate(_nondominated(points, objectives))]
+    growth = 1 - np.exp(-np.arange(1, count + 1) / 20)
+    measured = np.exp(rng.uniform(np.log(0.002), np.log(3), 90))
+    holdout = tuple(
+        HoldoutRow(float(m), float(m * rng.lognormal(0, 0.07)), group)
+        for m, group in zip(measured, ["dense", "grouped", "depthwise"] * 30, strict=True)
+    )
+    names = ["stage0.width", "resolution", *(f"stage{i}.block{j}.kernel" for i in range(3) for j in range(3))]
+    shares = rng.dirichlet(np.linspace(4, 0.4, len(names)))
+    return ReportData(
+        name="cifar10",
+        run="runs/cifar10",
+        objectives=objectives,
+        limits=LIMITS,
+        evaluations=tuple(points + random),
+        front=tuple(front),
+        hypervolume=HypervolumeHistory(
+            tuple((i + 1, float(0.82 * g)) for i, g in enumerate(growth)),
+            tuple((i + 1, float(0.74 * g)) for i, g in enumerate(growth[: count * 3 // 4])),
+        ),
+        importances={
+            name: dict(zip(names, np.roll(shares, i).tolist(), strict=True)) for i, name in enumerate(objectives)
+        },
+        training=tuple(
+            TrainingRow(
+                e,
+                170.0 * e,
+                1.2 + 1.1 * 0.8**e,
+                *((0.12 + 0.5 * 0.75**e, 0.18 + 0.5 * 0.8**e, 0.3 + 0.5 * 0.85**e) if e % 2 else ()),
+            )
+            for e in range(1, 17)
+        ),
+        predictor=PredictorReport(
+            holdout,
+            {"within 10 %": "86 %", "median error": "4.1 %", "rank correlation": 0.997, "kernels": 90},
+        ),
+        architectures=tuple(_detail(space, entry) for entry in front),
+        stages=(
+            StageTime("target", 301.0),
+            StageTime("supernet", 2950.0, "resumed"),
+            StageTime("search", 640.0),
+            StageTime("test and export", 41.0),
+        ),
+        recipe_toml='name = "cifar10"\n\n[space]\nname = "mobile"\n',
+        environment={
+            "python": "3.11.9",
+            "packages": {"torch": "2.13.0", "optuna": "5.0.0", "plotly": "7.1.0"},
+            "machine": {"processor": "2 cores", "memory_bytes": 8 * 2**30},
+            "seeds": {"supernet": 0, "search": 0},
+        },
+        notes=("The search was stopped early by its time budget.",),
+    )
+
+
+@pytest.fixture(scope="session")
+def made_up() -> ReportData:
+    """One made-up run, shared by the tests."""
+    return make_up()
+
+
+@pytest.fixture(scope="session")
+def makes_up() -> Callable[..., ReportData]:
+    """The maker of made-up runs."""
+    return make_up
