@@ -86,8 +86,8 @@ def _storages(network: Network) -> list[int]:
     return storage
 
 
-def live_elements(network: Network) -> tuple[int, ...]:
-    """Elements alive while each node runs at inference (0 for nodes that inference leaves out)."""
+def lifetimes(network: Network) -> tuple[tuple[int, ...], dict[int, int]]:
+    """Per node, the node whose storage holds its output; per storage used at inference, the node it outlives last."""
     order = network.inference_nodes
     storage = _storages(network)
     scope_end: dict[str, int] = {}
@@ -108,6 +108,12 @@ def live_elements(network: Network) -> tuple[int, ...]:
     for index in [network.index[network.input.name], *kept]:
         if storage[index] in death:
             death[storage[index]] = last
+    return tuple(storage), death
+
+
+def live_elements(network: Network) -> tuple[int, ...]:
+    """Elements alive while each node runs at inference (0 for nodes that inference leaves out)."""
+    _, death = lifetimes(network)
     change = [0] * (len(network.nodes) + 1)
     for root, until in death.items():
         size = elements(network.nodes[root].shape)
@@ -118,8 +124,53 @@ def live_elements(network: Network) -> tuple[int, ...]:
     for step in change[:-1]:
         live += step
         running.append(live)
-    used = set(order)
+    used = set(network.inference_nodes)
     return tuple(running[i] if i in used else 0 for i in range(len(network.nodes)))
+
+
+def first_saves(network: Network) -> tuple[tuple[str, ...], ...]:
+    """Per node, which of the tensors it saves for the backward pass (`Operator.saves`) no node before it saved."""
+    storage = _storages(network)
+    kept: set[int] = set()
+    first: list[tuple[str, ...]] = [()] * len(network.nodes)
+    for i in network.inference_nodes:
+        node = network.nodes[i]
+        new = []
+        for what in node.op.saves():
+            root = -1 if _is_own(node.op, what) else storage[i if what == "out" else node.inputs[what == "gate"]]
+            if root not in kept:
+                new.append(what)
+                kept |= {root} - {-1}
+        first[i] = tuple(new)
+    return tuple(first)
+
+
+def bytes_of_saves(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, what: tuple[str, ...]) -> int:
+    """Bytes that one node keeps for the backward pass when the tensors `what` are counted at it."""
+    total = _own_bytes(op, out_shape)
+    for name in what:
+        if not _is_own(op, name):
+            total += elements(out_shape if name == "out" else in_shapes[name == "gate"]) * VALUE_BYTES
+    return total
+
+
+def _is_own(op: Operator, what: str) -> bool:
+    """Whether what is saved is no activation of the network: a dropout mask, the positions of a maximum."""
+    return isinstance(op, Dropout) or what == "index"
+
+
+def _own_bytes(op: Operator, shape: Shape) -> int:
+    """Bytes of masks, positions and statistics kept beside the activations; `shape` is that of the output."""
+    total = 0
+    if isinstance(op, Dropout):
+        total += elements(shape)
+    elif "index" in op.saves():
+        total += elements(shape) * INDEX_BYTES
+    if isinstance(op, BatchNorm):
+        total += 2 * shape[0] * VALUE_BYTES
+    elif isinstance(op, LayerNorm):
+        total += 2 * elements(shape[1:]) * VALUE_BYTES
+    return total
 
 
 def saved_bytes(network: Network) -> tuple[int, ...]:
@@ -129,17 +180,12 @@ def saved_bytes(network: Network) -> tuple[int, ...]:
     extra = [0] * len(network.nodes)
     for i in network.inference_nodes:
         node = network.nodes[i]
-        for what in node.op.saves():
-            if isinstance(node.op, Dropout):
-                extra[i] += elements(node.shape)
-            elif what == "index":
-                extra[i] += elements(node.shape) * INDEX_BYTES
-            else:
-                kept.add(storage[i if what == "out" else node.inputs[what == "gate"]])
-        if isinstance(node.op, BatchNorm):
-            extra[i] += 2 * node.shape[0] * VALUE_BYTES
-        elif isinstance(node.op, LayerNorm):
-            extra[i] += 2 * elements(node.shape[1:]) * VALUE_BYTES
+        extra[i] = _own_bytes(node.op, node.shape)
+        kept |= {
+            storage[i if what == "out" else node.inputs[what == "gate"]]
+            for what in node.op.saves()
+            if not _is_own(node.op, what)
+        }
     return tuple(
         extra[i] + (elements(node.shape) * VALUE_BYTES if i in kept else 0) for i, node in enumerate(network.nodes)
     )
