@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def _data_shape(data: str) -> tuple[tuple[int, ...], int]:
     from nas.tasks.data import load_data
 
     with progress(f"read {data}", 1.0) as step:
-        images = load_data(data, advance=step.advance)
+        images = load_data(data, cache=Path("runs", ".cache"), advance=step.advance)
     return images.input_shape, len(images.class_names)
 
 
