@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.export.forward import forward_lines
-from nas.export.operators import IDENTITY, REQUIRED, Argument, Expression, Module
+from nas.export.operators import IDENTITY, Argument, Expression, Module, Required
 from nas.export.parameters import MISSING, Missing, Parameter, Pool, Term, Values, constant, fits, same
 from nas.export.plan import Body, Chain, Plan, Ref, Slot, Step
 from nas.export.presence import presence
@@ -74,9 +74,7 @@ class _ClassWriter:
     def _channels(self, ref: Ref) -> Values:
         return tuple(instance.channels.get(ref, MISSING) for instance in self._instances)
 
-    def write(
-        self, name: str, summary: str, named_outputs: Sequence[str], closing: Sequence[str]
-    ) -> ClassSource:
+    def write(self, name: str, summary: str, named_outputs: Sequence[str], closing: Sequence[str]) -> ClassSource:
         self._name_inputs()
         self._add_flags()
         made = [line for line in map(self._line, self._plan.slots) if line is not None]
@@ -86,7 +84,9 @@ class _ClassWriter:
         body += [f"{INDENT * 2}self.{flag} = {text}" for flag, text in self._flags.items()]
         for line in made:
             body += _assignment(line)
-        forward = forward_lines(self._plan, self._expressions, self._conditions, named_outputs=named_outputs)
+        forward = forward_lines(
+            self._plan, self._expressions, self._conditions, nested=not self._pool.closed, named_outputs=named_outputs
+        )
         lines = [
             f"class {name}(nn.Module):",
             *prose(summary, indent=1),
@@ -149,9 +149,7 @@ class _ClassWriter:
         condition, absent = None, "nn.Identity()"
         if slot.optional and not first.activation:
             private = self._pool.own[before:]
-            condition = presence(
-                self._pool, slot.name, self._present(slot), flag=f"with_{slot.name}", private=private
-            )
+            condition = presence(self._pool, slot.name, self._present(slot), flag=f"with_{slot.name}", private=private)
             if len(slot.inputs) > 1:
                 absent = "None"
                 self._conditions[slot.name] = f"self.{slot.name} is not None"
@@ -161,9 +159,11 @@ class _ClassWriter:
     def _joined(self, slot: Slot) -> Term | None:
         terms = [self._terms[ref] for ref in slot.inputs]
         known = [term for term in terms if term is not None]
-        if len(known) < len(terms):
+        texts = [term.text for term in known]
+        if len(known) < len(terms) or all(text.isdigit() for text in texts):
             return None
-        return Term(" + ".join(term.text for term in known), self._channels(Ref(slot.name, 0)))
+        text = f"{len(texts)} * {texts[0]}" if len(set(texts)) == 1 else " + ".join(texts)
+        return Term(text, self._channels(Ref(slot.name, 0)))
 
     def _set_output(self, slot: Slot, term: Term | None) -> None:
         """Remember how to write the channels of a step's outputs, where `term` is right for them."""
@@ -172,9 +172,7 @@ class _ClassWriter:
             right = term is not None and fits(term.values, self._channels(ref))
             self._terms[ref] = term if right else None
 
-    def _arguments(
-        self, slot: Slot, steps: Sequence[Step | None], first: Step
-    ) -> list[tuple[Argument, Term]]:
+    def _arguments(self, slot: Slot, steps: Sequence[Step | None], first: Step) -> list[tuple[Argument, Term]]:
         """The constructor arguments of a step's module, each with its term in this class."""
         assert isinstance(first.part, Module)
         missing = IDENTITY if first.activation else MISSING
@@ -201,18 +199,14 @@ class _ClassWriter:
 
     def _ordered(self) -> list[Parameter]:
         """Channels going in, then channels coming out, then the rest as recorded, then arguments of its own."""
-        recorded = list(self._pool.recorded)
-
-        def rank(parameter: Parameter) -> tuple[int, int]:
-            kind = {"in": 0, "out": 1}.get(parameter.role, 2) if not parameter.may_be_none else 2
-            known = recorded.index(parameter.name) if parameter.name in recorded else len(recorded)
-            return kind, known
-
-        ordered = sorted(self._pool.chosen.values(), key=rank)
-        firsts = [next((p for p in ordered if p.role == role and not p.may_be_none), None) for role in ("in", "out")]
-        for parameter in ordered:
-            parameter.positional = any(parameter is first for first in firsts)
-        return sorted(ordered, key=lambda parameter: not parameter.positional)
+        names = [*self._pool.recorded, *self._pool.own]
+        rest = [self._pool.chosen[name] for name in names if name in self._pool.chosen]
+        rest = [parameter for name, parameter in self._pool.chosen.items() if name not in names] + rest
+        for role in ("in", "out"):
+            first = next((p for p in rest if p.role == role and not p.may_be_none), None)
+            if first is not None:
+                first.positional = True
+        return sorted(rest, key=lambda p: (not p.positional, p.positional and p.role == "out"))
 
 
 def _value(step: Step | None, position: int, missing: Any) -> Any:
@@ -238,8 +232,8 @@ def module_call(part: Module, terms: Sequence[tuple[Argument, Term]]) -> Call:
 
 
 def _is_default(argument: Argument, term: Term) -> bool:
-    fixed = constant(term.values)
-    return not isinstance(fixed, Missing) and argument.default is not REQUIRED and same(fixed, argument.default)
+    fixed, default = constant(term.values), argument.default
+    return not isinstance(fixed, Missing) and not isinstance(default, Required) and same(fixed, default)
 
 
 def chain_call(chain: Chain) -> Call:

@@ -132,7 +132,7 @@ def _clusters(family: Sequence[tuple[Group, Body]]) -> list[tuple[Plan, list[tup
 
 def _summary(group: Group, plan: Plan) -> str:
     """The block function's own summary, unless it speaks of code; else the steps."""
-    if group.summary and not set(group.summary) & set("`\\\""):
+    if group.summary and not set(group.summary) & set('`\\"'):
         return group.summary
     steps = ", ".join(slot.name for slot in plan.slots)
     return f"{steps[:1].upper()}{steps[1:]}."

@@ -1,4 +1,4 @@
-"""The `forward` of a class: one statement per step, its variables reused so that each tensor is freed at its last use."""
+"""The `forward` of a class: one statement per step, variables reused so that each tensor is freed at its last use."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,20 +16,21 @@ def forward_lines(
     expressions: Mapping[str, Expression],
     conditions: Mapping[str, str],
     *,
+    nested: bool = True,
     named_outputs: Sequence[str] = (),
 ) -> list[str]:
     """Lines of `forward`, head included.
 
     `expressions` are the steps that call no module; `conditions` tell in `forward` whether an optional step runs;
-    `named_outputs` makes it return a dict.
+    `nested` writes a short chain as one expression; `named_outputs` makes it return a dict.
     """
     inputs = [_input_name(i) for i in range(plan.inputs)]
     several = len(plan.outputs) > 1
     result = "dict[str, Tensor]" if named_outputs else "tuple[Tensor, ...]" if several else "Tensor"
     head = signature("forward", ["self", *(f"{name}: Tensor" for name in inputs)], result, indent=1)
-    nested = None if named_outputs else _nested(plan, expressions, conditions)
-    if nested is not None:
-        return [*head, f"{INDENT * 2}return {nested}"]
+    chain = _nested(plan, expressions, conditions) if nested and not named_outputs else None
+    if chain is not None:
+        return [*head, f"{INDENT * 2}return {chain}"]
     writer = _Writer(plan, expressions, conditions, inputs)
     lines = writer.statements()
     return [*head, *(INDENT * 2 + line for line in lines), *writer.result(named_outputs)]

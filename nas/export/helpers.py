@@ -118,7 +118,7 @@ def preprocess_lines(shape: Shape, normalisation: "Normalisation | None") -> lis
     if len(shape) == 3:
         lines += [
             f"{INDENT}if x.shape[2:] != {tuple(shape[1:])}:",
-            f"{INDENT * 2}x = functional.interpolate(x, size={tuple(shape[1:])}, mode=\"bilinear\", antialias=True)",
+            f'{INDENT * 2}x = functional.interpolate(x, size={tuple(shape[1:])}, mode="bilinear", antialias=True)',
         ]
     if normalisation is None:
         return [*lines, f"{INDENT}return x / 255"]
@@ -133,7 +133,7 @@ def load_lines() -> list[str]:
     """Lines of `load`."""
     return [
         'def load(path: str | Path = "weights.safetensors") -> Network:',
-        f'{INDENT}"""The network with the weights saved at `path`, ready to predict; call `.train()` to train it on."""',
+        f'{INDENT}"""The network with the weights saved at `path`, ready to predict; `.train()` makes it ready to train."""',
         f"{INDENT}network = Network()",
         f"{INDENT}load_model(network, path)",
         f"{INDENT}return network.eval()",

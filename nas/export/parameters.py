@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas.export.operators import REQUIRED, Argument, Role
+from nas.export.operators import IDENTITY, REQUIRED, Argument, Role
 from nas.export.text import Code, Literal, literal
 
 
@@ -65,9 +65,10 @@ class Parameter:
         neutral = NEUTRAL.get(self.name, MISSING)
         if any(same(neutral, value) for value in present):
             return neutral
-        value, count = Counter(map(_key, present)).most_common(1)[0]
+        counted = Counter(_key(value) for value in present if value != IDENTITY) or Counter(map(_key, present))
+        (_, value), count = counted.most_common(1)[0]
         often = 2 * count > len(self.values) > 1 or len(present) < len(self.values)
-        return value[1] if often or isinstance(value[1], bool | Code) else REQUIRED
+        return value if often or isinstance(value, bool | Code) else REQUIRED
 
     def argument(self, instance: int) -> Argument:
         """The argument that constructs `instance`."""

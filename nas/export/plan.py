@@ -12,10 +12,10 @@ MOST_COMBINATIONS = 4096
 
 
 class Ref(NamedTuple):
-    """Output `index` of the step called `step`; of the body's own inputs when that is empty."""
+    """Output number `output` of the step called `step`; of the body's own inputs when that is empty."""
 
     step: str
-    index: int
+    output: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +98,15 @@ class Plan:
     outputs: tuple[Ref, ...]
 
 
-def body_of(group: Group, parts: Mapping[Group, Module | Chain], sources: Mapping[int, Sequence[int]]) -> Body:
+def body_of(group: Group, parts: Mapping[Group, Module | Chain], sources: Sequence[Sequence[int]]) -> Body:
     """Body of `group`, its child groups being `parts`; `sources` are the inputs of each node."""
     values = {index: Ref("", position) for position, index in enumerate(group.reads)}
     module_of = {part.name: part for part in group.parts if isinstance(part, Group)}
     steps = []
     for part in group.parts:
         made: Part
+        reads: Sequence[int]
+        writes: Sequence[int]
         if isinstance(part, Leaf):
             reads, writes, made = sources[part.index], (part.index,), part.piece
         else:
@@ -173,7 +175,7 @@ def _latest(choices: Sequence[tuple[Ref, ...]], rank: Mapping[str, int]) -> tupl
     """Per position, the reference to the latest step; a variant without that step falls back through it."""
     if len({len(refs) for refs in choices}) != 1:
         return None
-    return tuple(max(refs, key=lambda ref: (rank[ref.step], ref.index)) for refs in zip(*choices, strict=True))
+    return tuple(max(refs, key=lambda ref: (rank[ref.step], ref.output)) for refs in zip(*choices, strict=True))
 
 
 def _passes(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:

@@ -34,10 +34,10 @@ def presence(pool: Pool, step: str, present: Sequence[bool], *, flag: str, priva
 
 def _conditions(pool: Pool, step: str) -> Iterator[Term]:
     yield from (Term(name, values) for name, values in pool.recorded.items() if isinstance(values[0], bool))
-    yield from _same_shape(pool)
     for name, values in pool.recorded.items():
         if name in step or step in name:
             yield from (Term(text.format(name), tuple(map(test, values))) for text, test in TESTS)
+    yield from _same_shape(pool)
 
 
 def _same_shape(pool: Pool) -> Iterator[Term]:
@@ -55,9 +55,7 @@ def _same_shape(pool: Pool) -> Iterator[Term]:
 
 
 def _equal(first: Values, second: Values) -> Values:
-    return tuple(
-        MISSING if isinstance(a, Missing) else same(a, b) for a, b in zip(first, second, strict=True)
-    )
+    return tuple(MISSING if isinstance(a, Missing) else same(a, b) for a, b in zip(first, second, strict=True))
 
 
 def _not(values: Values) -> Values:

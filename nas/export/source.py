@@ -33,7 +33,11 @@ class ModelSource:
 
 
 def model_source(
-    network: Network, *, title: str = "A network.", notes: Sequence[str] = (), normalisation: Normalisation | None = None
+    network: Network,
+    *,
+    title: str = "A network.",
+    notes: Sequence[str] = (),
+    normalisation: Normalisation | None = None,
 ) -> ModelSource:
     """Write `network`, as inference runs it, as the text of a module `model.py`.
 
@@ -71,7 +75,7 @@ def _network_class(tree: Group, classes: Classes, modules: dict[str, str]) -> li
     plan = common_plan([body])
     assert plan is not None
     names = [name for name, _ in network.outputs if name not in network.training_only]
-    closing = tie_lines(tree, network, modules) + ["self.apply(initialise)"]
+    closing = [*tie_lines(tree, network, modules), "self.apply(initialise)"]
     source = class_source(
         NETWORK_CLASS,
         "The whole network.",
