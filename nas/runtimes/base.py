@@ -1,0 +1,79 @@
+"""What a runtime is: something that executes a network on a device, timed whole and kernel by kernel."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nas.runtimes.timing import Measurement, Reference
+from predictors.kernels import Fusion
+from search_spaces.errors import unknown_name
+from search_spaces.network import Network
+
+Weights = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How networks are run; part of a target's identity.
+
+    `threads` of one inference, `batch` images per inference, `device` "cpu" or "cuda".
+    """
+
+    threads: int = 1
+    batch: int = 1
+    device: str = "cpu"
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One network measured: its latency whole, and the milliseconds of each of its kernels in execution order.
+
+    A kernel that the runtime merged into another one has 0 ms; the kernels' sum leaves out what the runtime spends
+    between them. `kernels_quiet_share` is the share of undisturbed repetitions behind the kernel times.
+    """
+
+    latency: Measurement
+    kernel_ms: tuple[float, ...]
+    kernels_quiet_share: float
+
+
+class Runtime(Protocol):
+    """Executes networks; `fusion` says what `predictors.kernels.kernels` must be asked for."""
+
+    name: str
+    fusion: Fusion
+
+    def describe(self, setting: Setting) -> dict[str, str]:
+        """Name and version of the software and of the device; `NasError` where the setting is impossible."""
+
+    def prepare(self, network: Network, weights: Weights | None = None, *, setting: Setting) -> Callable[[], None]:
+        """Return a function that runs one inference of `network` on random input and waits for its end."""
+
+    def profile(
+        self,
+        network: Network,
+        *,
+        setting: Setting,
+        seconds: float,
+        reference: Reference | None = None,
+    ) -> Profile:
+        """Measure `network` with random weights for about `seconds`, minding the quiet that `reference` tells of."""
+
+
+def known_runtimes() -> tuple[str, ...]:
+    """Names that `find_runtime` knows."""
+    return ("onnxruntime", "torch")
+
+
+def find_runtime(name: str) -> Runtime:
+    """The runtime called `name`; `NasError` with near matches when there is none. Loads its library."""
+    if name == "onnxruntime":
+        from nas.runtimes.onnxruntime import OnnxRuntime
+
+        return OnnxRuntime()
+    if name == "torch":
+        from nas.runtimes.torch_eager import TorchEager
+
+        return TorchEager()
+    raise unknown_name("runtime", name, known_runtimes())

@@ -1,0 +1,27 @@
+"""The fingerprint of the machine at hand."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def processor_name() -> str:
+    """Name of the processor as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model") and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def machine_fingerprint() -> dict[str, str]:
+    """What tells this machine from another: processor, architecture, cores, system."""
+    return {
+        "processor": processor_name(),
+        "architecture": platform.machine(),
+        "cores": str(os.cpu_count() or 0),
+        "system": platform.system(),
+    }

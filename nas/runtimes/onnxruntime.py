@@ -1,0 +1,209 @@
+"""ONNX Runtime: sessions, latency, and kernel times from its own profiler."""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from nas.runtimes.base import Profile, Setting, Weights
+from nas.runtimes.onnx_graph import network_to_onnx
+from nas.runtimes.timing import Measurement, Reference, Repetitions, repeat
+from predictors.kernels import Fusion, kernel_nodes
+from search_spaces.errors import NasError
+from search_spaces.network import Network
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+WARM_UP = 3
+PROFILED_SHARE = 0.45
+MIN_PROFILED, MAX_PROFILED = 10, 60
+STRAY = 1.5
+ERRORS_ONLY = 3
+
+
+def measure_ms(
+    model: bytes, *, setting: Setting | None = None, seconds: float = 0.3, min_repeats: int = 20
+) -> Measurement:
+    """Latency of a serialised ONNX model on random input."""
+    session = _session(model, _options(setting or Setting()), setting or Setting())
+    return repeat(
+        _runner(session),
+        seconds=seconds,
+        min_repeats=min_repeats,
+        single_thread=(setting or Setting()).threads == 1,
+    ).summary()
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU (or CUDA where its GPU build is installed)."""
+
+    name = "onnxruntime"
+    fusion: Fusion = "graph"
+
+    def describe(self, setting: Setting) -> dict[str, str]:
+        """Version of ONNX Runtime; `NasError` when it has no provider for the device."""
+        provider = PROVIDERS.get(setting.device)
+        if provider not in onnxruntime.get_available_providers():
+            raise NasError(
+                f"this ONNX Runtime cannot run on {setting.device!r}; it has "
+                f"{', '.join(onnxruntime.get_available_providers())}. "
+                "Take device 'cpu' or install onnxruntime-gpu"
+            )
+        return {"software": f"onnxruntime {onnxruntime.__version__}"}
+
+    def prepare(self, network: Network, weights: Weights | None = None, *, setting: Setting) -> Callable[[], None]:
+        """Return a function that runs one inference of `network` on random input."""
+        model = network_to_onnx(network, weights, batch=setting.batch)
+        return _runner(_session(model, _options(setting), setting))
+
+    def profile(
+        self,
+        network: Network,
+        *,
+        setting: Setting,
+        seconds: float,
+        reference: Reference | None = None,
+    ) -> Profile:
+        """Measure kernels through the profiler of a session, then the same session without it."""
+        with tempfile.TemporaryDirectory(prefix="nas-profile-") as folder:
+            options = _options(setting)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "run")
+            options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+            model = network_to_onnx(network, batch=setting.batch)
+            session = _session(model, options, setting)
+            run = _runner(session)
+            alone = setting.threads == 1
+            profiled = repeat(
+                run,
+                seconds=PROFILED_SHARE * seconds,
+                min_repeats=MIN_PROFILED,
+                max_repeats=MAX_PROFILED,
+                warm_up=WARM_UP,
+                single_thread=alone,
+                reference=reference,
+            )
+            events = json.loads(Path(session.end_profiling()).read_text())
+            optimised = onnx.load(options.optimized_model_filepath)
+        latency = repeat(
+            run,
+            seconds=(1 - PROFILED_SHARE) * seconds,
+            warm_up=1,
+            single_thread=alone,
+            reference=reference,
+        ).summary()
+        kernel_ms = attribute(network, optimised.graph, _node_ms(events, profiled))
+        return Profile(latency, kernel_ms, profiled.quiet_share)
+
+
+def _options(setting: Setting) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = setting.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    return options
+
+
+def _session(model: bytes, options: Any, setting: Setting) -> Any:
+    return onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[setting.device]])
+
+
+def _runner(session: Any) -> Callable[[], None]:
+    rng = np.random.default_rng(0)
+    feed = {source.name: rng.standard_normal(source.shape, dtype=np.float32) for source in session.get_inputs()}
+
+    def run() -> None:
+        session.run(None, feed)
+
+    return run
+
+
+def _node_ms(events: Sequence[dict[str, Any]], profiled: Repetitions) -> dict[str, float]:
+    """Milliseconds per optimised node: mean over the undisturbed repetitions, after the warm-up.
+
+    The profiler counts whole microseconds, so a mean says more about a short kernel than a median; times far above
+    a node's median are left out.
+    """
+    taken: dict[str, list[float]] = {}
+    suffix = "_kernel_time"
+    for event in events:
+        name = event.get("name", "")
+        if event.get("cat") == "Node" and name.endswith(suffix):
+            taken.setdefault(name.removesuffix(suffix), []).append(event["dur"])
+    counted = profiled.counted()
+    spent: dict[str, float] = {}
+    for name, times in taken.items():
+        undisturbed = np.asarray(times, dtype=np.float64)[-len(counted) :][counted]
+        usual = undisturbed <= STRAY * np.median(undisturbed) + 1
+        spent[name] = 1e-3 * float(undisturbed[usual].mean())
+    return spent
+
+
+def attribute(network: Network, optimised: onnx.GraphProto, spent_ms: dict[str, float]) -> tuple[float, ...]:
+    """Share the times of the optimised graph's nodes out to the kernels of `network`.
+
+    A fused node carries the name of one node it was made from. A change of memory layout belongs to the node that
+    needs the plain layout (its reader when leaving the blocked layout, its writer when entering it). What was merged
+    away belongs to the kernel that did the work.
+    """
+    owner_of = _Owners(network, optimised)
+    found = kernel_nodes(network)
+    position = {i: p for p, (i, _) in enumerate((i, k) for i, k in found if k is not None)}
+    has_kernel = {i: kernel is not None for i, kernel in found}
+    times = [0.0] * len(position)
+    for place, node in enumerate(optimised.node):
+        index = owner_of.resolve(place)
+        while index is not None and not has_kernel.get(index, False):
+            inputs = network.nodes[index].inputs
+            index = inputs[0] if inputs else None
+        if index is not None:
+            times[position[index]] += spent_ms.get(node.name, 0.0)
+    return tuple(times)
+
+
+class _Owners:
+    """Finds the node of a network that a node of the optimised graph comes from."""
+
+    def __init__(self, network: Network, optimised: onnx.GraphProto) -> None:
+        self._nodes = optimised.node
+        self._index = network.index
+        self._writer = {out: i for i, node in enumerate(self._nodes) for out in node.output}
+        self._readers: dict[str, list[int]] = {}
+        for i, node in enumerate(self._nodes):
+            for source in node.input:
+                self._readers.setdefault(source, []).append(i)
+
+    def resolve(self, place: int) -> int | None:
+        """Index in the network, or `None` when nothing tells."""
+        node = self._nodes[place]
+        if node.op_type == "ReorderInput":
+            return self._written(node.input[0]) if self._written(node.input[0]) is not None else self._read(place)
+        if node.op_type == "ReorderOutput":
+            reader = self._read(place)
+            return reader if reader is not None else self._written(node.input[0])
+        own = self._named(node.name)
+        if own is None:
+            own = next((i for i in map(self._named, node.output) if i is not None), None)
+        return own if own is not None else self._read(place)
+
+    def _named(self, name: str) -> int | None:
+        name = name.removesuffix("_nchwc").removeprefix("fused ")
+        while name:
+            if name in self._index:
+                return self._index[name]
+            name = name.rpartition("/" if "/" in name else ".")[0]
+        return None
+
+    def _written(self, tensor: str) -> int | None:
+        writer = self._writer.get(tensor)
+        return None if writer is None else self.resolve(writer)
+
+    def _read(self, place: int) -> int | None:
+        for out in self._nodes[place].output:
+            for reader in self._readers.get(out, ()):
+                return self.resolve(reader)
+        return None

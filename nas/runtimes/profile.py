@@ -1,0 +1,219 @@
+"""Profiling: measure networks of a space, kernel by kernel and whole, until the time is spent."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from nas.console import Step, progress
+from nas.runtimes.base import Profile, Runtime, Setting, find_runtime
+from nas.runtimes.journal import Journal, Row
+from nas.runtimes.machine import machine_fingerprint, processor_name
+from nas.runtimes.report import print_report
+from nas.runtimes.timing import Reference
+from predictors.kernels import Kernel, kernels
+from predictors.plan import Planned, plan
+from predictors.target import MEASURED_NOW, Identity, MeasuredNetwork, Target
+from search_spaces.builder import NetworkBuilder, Pick, Tensor
+from search_spaces.catalog.mobile import mobile
+from search_spaces.catalog.resnet import resnext_groups
+from search_spaces.errors import NasError
+from search_spaces.network import Network
+from search_spaces.space import Architecture, SearchSpace
+
+MOST_NETWORKS = 600
+FEWEST_NETWORKS = 10
+ENOUGH_NETWORKS = 30
+PLANNED_NETWORKS = 250
+SHORTEST_S, LONGEST_S = 0.05, 0.3
+QUIET_ENOUGH = 0.1
+ODD_RATIO = 0.15
+
+
+def default_spaces() -> tuple[SearchSpace, ...]:
+    """What is measured when no space is given: small and larger images, mobile and residual networks."""
+    return (
+        mobile((3, 32, 32), 10),
+        mobile((3, 96, 96), 10),
+        resnext_groups((3, 32, 32), 10),
+    )
+
+
+def profile(
+    spaces: Sequence[SearchSpace] = (),
+    *,
+    runtime: str = "onnxruntime",
+    setting: Setting | None = None,
+    minutes: float = 1.0,
+    rng: np.random.Generator | None = None,
+    step: Step | None = None,
+    journal: Path | None = None,
+    name: str = MEASURED_NOW,
+    clock: Callable[[], float] = time.monotonic,
+) -> Target:
+    """Measure this machine for `minutes` and return what was learned of it.
+
+    Networks of `spaces` (when those are all measured, or none is given: a spread of the catalogue) are measured one
+    by one; a fifth is held out to say how
+    far predictions can be trusted. A reference kernel runs between repetitions, so that only quiet moments count;
+    doubtful networks are measured a second time. `step` advances in seconds. Rows go to the file `journal` as they
+    come; rows found there are taken over, so after an interruption the same call goes on where it was.
+
+    Raises NasError for an unknown runtime, an impossible setting, or too few networks measured.
+    """
+    setting = setting or Setting()
+    engine = find_runtime(runtime)
+    identity = _identity(engine, setting)
+    notes = Journal(journal, {**asdict(identity), **machine_fingerprint()})
+    reference = Reference(engine.prepare(_reference_network(), setting=setting))
+    generator = rng if rng is not None else np.random.default_rng(len(notes.rows))
+    measured = {row.fingerprint: row.kernels for row in notes.rows}
+    planned = chain(
+        plan(spaces, generator, fusion=engine.fusion, measured=measured) if spaces else (),
+        plan(default_spaces(), generator, fusion=engine.fusion, measured=measured),
+    )
+    budget = 60 * minutes
+    start = clock() - (notes.rows[-1].seconds if notes.rows else 0.0)
+    seconds = min(max(budget / PLANNED_NETWORKS / 2, SHORTEST_S), LONGEST_S)
+    for item in planned:
+        before = clock() - start
+        if len(notes.rows) >= MOST_NETWORKS or (before >= budget and len(notes.rows) >= FEWEST_NETWORKS):
+            break
+        found = _measured(engine, item.network, setting, seconds, reference, notes.rows)
+        notes.append(_row(item, found, engine, clock() - start))
+        if step is not None:
+            step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
+    target = _target(name, identity, notes.rows, reference.slowdown)
+    _ = target.learned
+    return target
+
+
+def _identity(engine: Runtime, setting: Setting) -> Identity:
+    described = engine.describe(setting)
+    return Identity(
+        runtime=engine.name,
+        software=described["software"],
+        device=setting.device,
+        device_name=described.get("device_name", processor_name()),
+        threads=setting.threads,
+        batch=setting.batch,
+        precision=setting.precision,
+        fusion=engine.fusion,
+    )
+
+
+def _reference_network() -> Network:
+    """A grouped convolution that takes some fifty microseconds on a current core."""
+
+    def space(net: NetworkBuilder, pick: Pick) -> Tensor:
+        return net.conv(net.input(32, 16, 16), 32, kernel=3, group_size=8)
+
+    return SearchSpace(space).build(Architecture(()))
+
+
+def _measured(
+    engine: Runtime,
+    network: Network,
+    setting: Setting,
+    seconds: float,
+    reference: Reference,
+    rows: Sequence[Row],
+) -> Profile:
+    """Measure once; when the result is doubtful, once more, and take the better one."""
+    usual = _usual_ratio([row.profile for row in rows])
+    first = engine.profile(network, setting=setting, seconds=seconds, reference=reference)
+    if _doubt(first, usual) == 0:
+        return first
+    second = engine.profile(network, setting=setting, seconds=seconds, reference=reference)
+    return min(first, second, key=lambda found: _doubt(found, usual))
+
+
+def _ratio(found: Profile) -> float:
+    """Time of the kernels over time of the whole network."""
+    return sum(found.kernel_ms) / found.latency.median_ms
+
+
+def _usual_ratio(found: Sequence[Profile]) -> float | None:
+    return float(np.median([_ratio(one) for one in found])) if len(found) >= FEWEST_NETWORKS else None
+
+
+def _doubt(found: Profile, usual: float | None) -> float:
+    """0 for a measurement to believe; else larger for more disturbance or disagreement of parts and whole."""
+    quiet = min(found.latency.quiet_share, found.kernels_quiet_share)
+    odd = 0.0 if usual is None else max(0.0, abs(np.log(_ratio(found) / usual)) - ODD_RATIO)
+    return max(0.0, QUIET_ENOUGH - quiet) + odd
+
+
+def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:
+    parts = tuple(kernel.dense for kernel in kernels(item.network, fusion=engine.fusion))
+    return Row(item.network.fingerprint, item.held_out, parts, found, seconds)
+
+
+def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float) -> Target:
+    """The rows to believe as a target; doubtful ones only as far as there are too few others."""
+    usual = _usual_ratio([row.profile for row in rows])
+    doubts = [_doubt(row.profile, usual) for row in rows]
+    limit = sorted(doubts)[:ENOUGH_NETWORKS][-1] if doubts else 0.0
+    kept = [row for row, doubt in zip(rows, doubts, strict=True) if doubt <= limit]
+    number: dict[Kernel, int] = {}
+    networks = tuple(
+        MeasuredNetwork(
+            kernels=tuple(number.setdefault(kernel, len(number)) for kernel in row.kernels),
+            kernel_ms=tuple(round(ms, 7) for ms in row.profile.kernel_ms),
+            latency_ms=row.profile.latency.median_ms,
+            low_ms=row.profile.latency.low_ms,
+            high_ms=row.profile.latency.high_ms,
+            repeats=row.profile.latency.repeats,
+            quiet_share=row.profile.latency.quiet_share,
+            held_out=row.held_out,
+        )
+        for row in kept
+    )
+    return Target(
+        name=name,
+        provenance="measured",
+        identity=identity,
+        machine=machine_fingerprint(),
+        kernels=tuple(number),
+        networks=networks,
+        slowdown=slowdown,
+    )
+
+
+def profile_to_file(
+    output: Path,
+    *,
+    space: SearchSpace | None = None,
+    runtime: str = "onnxruntime",
+    device: str = "cpu",
+    threads: int = 1,
+    batch: int = 1,
+    minutes: float = 5.0,
+    seed: int = 0,
+) -> Target:
+    """`profile` for `space` with progress, written to `output`; prints how far predictions can be trusted.
+
+    Stopped at any moment, it goes on where it was when called again with the same settings.
+    """
+    if output.is_dir():
+        raise NasError(f"{output} is a folder; name a file for the target, such as {output / 'target.json'}")
+    setting = Setting(threads=threads, batch=batch, device=device)
+    journal = output.with_name(f".{output.name}.rows")
+    with progress(f"measuring {runtime} on {device}", 60 * minutes) as step:
+        target = profile(
+            () if space is None else (space,),
+            runtime=runtime,
+            setting=setting,
+            minutes=minutes,
+            rng=np.random.default_rng(seed),
+            step=step,
+            journal=journal,
+            name=output.stem,
+        )
+    target.save(output)
+    journal.unlink(missing_ok=True)
+    print_report(target)
+    return target

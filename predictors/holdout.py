@@ -1,0 +1,119 @@
+"""How far a latency model can be trusted: its errors on networks that it was not fitted on."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from predictors.kernel_features import Floats, kernel_class
+from predictors.kernels import Kernel
+from predictors.latency import LearnedLatency, MeasuredLatency, compose
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Relative errors of `count` predictions: median, mean, shares within 5 and 10 %, rank correlation.
+
+    `spearman` is `None` below three predictions.
+    """
+
+    count: int
+    median_error: float
+    mape: float
+    within_5_percent: float
+    within_10_percent: float
+    spearman: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutReport:
+    """Accuracy on networks held out of the fit, of MACs alone on the same ones, and per group of kernels.
+
+    `kernels` lists (group such as "group size 8", accuracy over the held-out networks' kernels).
+    """
+
+    networks: Accuracy
+    macs_alone: Accuracy
+    kernels: tuple[tuple[str, Accuracy], ...]
+
+
+def accuracy(predicted: Sequence[float] | Floats, measured: Sequence[float] | Floats) -> Accuracy:
+    """Accuracy of predictions [n] against measurements [n], both positive, n at least 1."""
+    guess, truth = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
+    errors = np.abs(guess / truth - 1)
+    return Accuracy(
+        len(truth),
+        float(np.median(errors)),
+        float(errors.mean()),
+        float((errors <= 0.05).mean()),
+        float((errors <= 0.10).mean()),
+        _spearman(guess, truth),
+    )
+
+
+def _spearman(guess: Floats, truth: Floats) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(guess) < 3 or np.ptp(guess) == 0 or np.ptp(truth) == 0:
+        return None
+    return float(spearmanr(guess, truth).statistic)
+
+
+def predictions(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> Floats:
+    """Predicted milliseconds of measured networks, [n_networks]."""
+    return np.array([float(compose(model, model.predict_ms(n.kernels))) for n in networks])
+
+
+def holdout_report(
+    model: LearnedLatency,
+    fitted: Sequence[MeasuredLatency],
+    held_out: Sequence[MeasuredLatency],
+) -> HoldoutReport | None:
+    """Compare `model`, fitted on `fitted`, with the measurements of `held_out`; `None` when that is empty."""
+    if not held_out:
+        return None
+    truth = np.array([network.latency_ms for network in held_out])
+    return HoldoutReport(
+        accuracy(predictions(model, held_out), truth),
+        accuracy(macs_alone(fitted, held_out), truth),
+        _by_group(model, held_out),
+    )
+
+
+def macs_alone(fitted: Sequence[MeasuredLatency], networks: Sequence[MeasuredLatency]) -> Floats:
+    """What a straight line over MACs, fitted to relative errors, says of `networks`: [n_networks] ms."""
+    from scipy.optimize import nnls
+
+    def design(some: Sequence[MeasuredLatency]) -> Floats:
+        macs = [sum(kernel.macs for kernel in network.kernels) / 1e6 for network in some]
+        return np.column_stack([np.ones(len(some)), macs])
+
+    latency = np.array([network.latency_ms for network in fitted])
+    line, _ = nnls(design(fitted) / latency[:, None], np.ones(len(fitted)))
+    return np.asarray(np.maximum(design(networks) @ line, 1e-9))
+
+
+def _by_group(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
+    guesses: dict[str, list[float]] = defaultdict(list)
+    truths: dict[str, list[float]] = defaultdict(list)
+    kernels = [kernel for network in networks for kernel in network.kernels]
+    measured = [ms for network in networks for ms in network.kernel_ms]
+    predicted = model.kernel_model.predict_ms(kernels)
+    for kernel, guess, truth in zip(kernels, predicted, measured, strict=True):
+        if truth > 0:
+            for group in _groups(kernel):
+                guesses[group].append(float(guess))
+                truths[group].append(truth)
+    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
+
+
+def _groups(kernel: Kernel) -> list[str]:
+    found = [f"class {kernel_class(kernel)}"]
+    if kernel.kind == "conv":
+        if kernel.groups > 1:
+            found.append(f"group size {kernel.group_size}")
+        if max(kernel.window) > 1:
+            found.append(f"dilation {max(kernel.dilation)}")
+            found.append(f"kernel {max(kernel.window)}")
+    return found

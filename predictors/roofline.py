@@ -1,0 +1,90 @@
+"""Analytic models: the roofline of kernels and of whole networks, and energy from sourced constants.
+
+Efficiency of a sequence of layers follows Lavin (2023), "On the Efficiency of Convolutional Neural Networks": each
+layer is a bar as wide as its operations and as high as its operational intensity; layers below the waterline W
+(peak over bandwidth) pay W per element moved instead of their operations.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.counts import count_network
+from predictors.kernel_features import Floats
+from predictors.kernels import Fusion, Kernel
+from search_spaces.network import Network
+from search_spaces.operators import VALUE_BYTES
+
+MS_PER_S = 1e3
+MJ_PER_PJ = 1e-9
+
+
+class Roofline:
+    """A kernel takes as long as its multiply-adds at peak or its traffic at full bandwidth, whichever is longer.
+
+    `peak_gmacs` counts 10^9 multiply-adds, `bandwidth_gbs` 10^9 bytes per second. A latency model without
+    intercept or interval.
+    """
+
+    intercept_ms = 0.0
+
+    def __init__(self, peak_gmacs: float, bandwidth_gbs: float, *, fusion: Fusion = "graph") -> None:
+        self.peak_gmacs = peak_gmacs
+        self.bandwidth_gbs = bandwidth_gbs
+        self.fusion: Fusion = fusion
+
+    @property
+    def waterline(self) -> float:
+        """Multiply-adds per moved element above which a kernel is limited by arithmetic."""
+        return self.peak_gmacs / self.bandwidth_gbs * VALUE_BYTES
+
+    def predict_ms(self, kernels: Sequence[Kernel], /) -> Floats:
+        """Milliseconds of each kernel, [n_kernels]."""
+        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in kernels]).reshape(-1, 2)
+        compute_s = work[:, 0] / (self.peak_gmacs * 1e9)
+        traffic_s = work[:, 1] * VALUE_BYTES / (self.bandwidth_gbs * 1e9)
+        return np.asarray(MS_PER_S * np.maximum(compute_s, traffic_s))
+
+    def interval(self, latency_ms: float, /, *, confidence: float = 0.9) -> tuple[float, float] | None:
+        """`None`: an analytic figure does not know its error."""
+        return None
+
+
+class AnalyticEnergy:
+    """Energy of kernels from picojoules per multiply-add and per byte moved."""
+
+    def __init__(self, pj_per_mac: float, pj_per_byte: float, *, fusion: Fusion = "graph") -> None:
+        self.pj_per_mac = pj_per_mac
+        self.pj_per_byte = pj_per_byte
+        self.fusion: Fusion = fusion
+
+    def predict_mj(self, kernels: Sequence[Kernel], /) -> Floats:
+        """Millijoules of each kernel, [n_kernels]; a network's energy is their sum."""
+        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in kernels]).reshape(-1, 2)
+        costs = np.array([self.pj_per_mac, self.pj_per_byte * VALUE_BYTES])
+        return np.asarray(MJ_PER_PJ * (work @ costs))
+
+
+def attainable_efficiency(macs: npt.ArrayLike, moved_elements: npt.ArrayLike, *, waterline: float) -> float:
+    """Largest share of peak that layers with these counts [n_layers] can reach in sequence.
+
+    E_max = sum(macs) / sum(max(macs, W * moved)), `waterline` W in multiply-adds per element.
+    """
+    work, moved = np.asarray(macs, dtype=np.float64), np.asarray(moved_elements, dtype=np.float64)
+    return float(work.sum() / np.maximum(work, waterline * moved).sum())
+
+
+def network_efficiency(network: Network, *, waterline: float) -> float:
+    """`attainable_efficiency` of the network's convolutions and linear layers."""
+    counted = [row.counts for row in count_network(network).operators if row.counts.macs]
+    return attainable_efficiency(
+        [counts.macs for counts in counted],
+        [counts.moved_elements for counts in counted],
+        waterline=waterline,
+    )
+
+
+def efficiency_gap(latency_ms: float, macs: float, *, peak_gmacs: float) -> float:
+    """How many times longer than at peak `macs` took: one over the efficiency reached."""
+    return latency_ms / MS_PER_S * peak_gmacs * 1e9 / macs

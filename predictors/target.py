@@ -1,0 +1,283 @@
+"""Target: what is known of one piece of hardware and how it runs networks; one JSON file, no pickles.
+
+A measured target keeps every raw row (networks with the time of each kernel), from which its latency model is fitted
+again, deterministically, when it is loaded. An analytic target holds data-sheet figures only.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from predictors.holdout import HoldoutReport, holdout_report
+from predictors.kernels import Fusion, Kernel
+from predictors.latency import LatencyModel, LearnedLatency, MeasuredLatency, fit_latency
+from predictors.roofline import AnalyticEnergy, Roofline
+from search_spaces.errors import NasError, unknown_name
+from search_spaces.files import write_text
+
+FORMAT = "nas-target"
+VERSION = 1
+MEASURED_NOW = "this"
+PACKAGED = Path(__file__).parent / "packaged"
+MIN_NETWORKS = 3
+Provenance = Literal["measured", "analytic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How networks are run. Figures of two targets compare only where these agree.
+
+    `software` names the runtime with its version, `device_name` the processor.
+    """
+
+    runtime: str
+    software: str
+    device: str
+    device_name: str
+    threads: int
+    batch: int
+    precision: str
+    fusion: Fusion
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNetwork:
+    """Raw rows of one network: its kernels (indices into the target's), their ms, and its latency end to end.
+
+    `low_ms` and `high_ms` are the 10th and 90th percentile over `repeats` runs, of which `quiet_share` were
+    undisturbed. `held_out` networks are never fitted on.
+    """
+
+    kernels: tuple[int, ...]
+    kernel_ms: tuple[float, ...]
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    repeats: int
+    quiet_share: float
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyConstants:
+    """Picojoules per multiply-add and per byte moved, with where they come from."""
+
+    pj_per_mac: float
+    pj_per_byte: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target. `peak_gmacs` is 10^9 multiply-adds per second, `bandwidth_gbs` 10^9 bytes per second.
+
+    `machine` is the fingerprint of the machine measured, `slowdown` how much slower than in its quiet moments it was
+    in the median (1.0: nothing else ran). What is not known is `None`.
+    """
+
+    name: str
+    provenance: Provenance
+    identity: Identity
+    machine: Mapping[str, str]
+    kernels: tuple[Kernel, ...] = ()
+    networks: tuple[MeasuredNetwork, ...] = ()
+    slowdown: float | None = None
+    peak_gmacs: float | None = None
+    bandwidth_gbs: float | None = None
+    energy: EnergyConstants | None = None
+    source: str = ""
+
+    @cached_property
+    def latency(self) -> LatencyModel:
+        """Latency model: learned from the measured rows, or the roofline of an analytic target."""
+        if self.provenance == "measured":
+            return self.learned
+        assert self.peak_gmacs is not None
+        assert self.bandwidth_gbs is not None
+        return Roofline(self.peak_gmacs, self.bandwidth_gbs, fusion=self.identity.fusion)
+
+    @cached_property
+    def learned(self) -> LearnedLatency:
+        """Model fitted on the networks that are not held out; `NasError` without enough rows."""
+        if len(self._rows(held_out=False)) < MIN_NETWORKS:
+            raise NasError(
+                f"target {self.name!r} holds {len(self._rows(held_out=False))} measured networks to fit on; "
+                f"at least {MIN_NETWORKS} are needed: measure again with more minutes"
+            )
+        return fit_latency(self._rows(held_out=False), self._rows(held_out=True), fusion=self.identity.fusion)
+
+    @cached_property
+    def energy_model(self) -> AnalyticEnergy | None:
+        """Millijoules of networks from the sourced constants; `None` where there are none."""
+        if self.energy is None:
+            return None
+        return AnalyticEnergy(self.energy.pj_per_mac, self.energy.pj_per_byte, fusion=self.identity.fusion)
+
+    @cached_property
+    def report(self) -> HoldoutReport | None:
+        """Accuracy on held-out networks; `None` for analytic targets and where none were held out."""
+        if self.provenance != "measured":
+            return None
+        return holdout_report(self.learned, self._rows(held_out=False), self._rows(held_out=True))
+
+    @property
+    def held_out(self) -> tuple[MeasuredLatency, ...]:
+        """The networks that were measured but not fitted on."""
+        return self._rows(held_out=True)
+
+    def _rows(self, *, held_out: bool) -> tuple[MeasuredLatency, ...]:
+        return tuple(
+            MeasuredLatency(
+                tuple(self.kernels[i] for i in network.kernels),
+                network.kernel_ms,
+                network.latency_ms,
+            )
+            for network in self.networks
+            if network.held_out == held_out
+        )
+
+    def to_json(self) -> str:
+        """The target as JSON, raw rows one a line; `from_json` is the exact inverse."""
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "provenance": self.provenance,
+            "source": self.source,
+            "identity": asdict(self.identity),
+            "machine": dict(self.machine),
+            "slowdown": self.slowdown,
+            "peak_gmacs": self.peak_gmacs,
+            "bandwidth_gbs": self.bandwidth_gbs,
+            "energy": None if self.energy is None else asdict(self.energy),
+            "report": None if self.report is None else asdict(self.report),
+            "kernel_fields": _names(Kernel),
+            "network_fields": _names(MeasuredNetwork),
+        }
+        text = json.dumps(head, indent=1, allow_nan=False).removesuffix("\n}")
+        for name, rows in (("kernels", self.kernels), ("networks", self.networks)):
+            lines = ",\n  ".join(json.dumps(_values(row), allow_nan=False) for row in rows)
+            text += f',\n "{name}": [\n  {lines}\n ]' if rows else f',\n "{name}": []'
+        return text + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "target") -> "Target":
+        """Read what `to_json` wrote. `NasError` names `where` and what is wrong with it."""
+        data = _checked(text, where)
+        try:
+            return cls(
+                name=str(data["name"]),
+                provenance=_provenance(data),
+                identity=Identity(**data["identity"]),
+                machine={str(key): str(value) for key, value in data["machine"].items()},
+                kernels=tuple(_kernel(data["kernel_fields"], row) for row in data["kernels"]),
+                networks=tuple(_network(data["network_fields"], row, len(data["kernels"])) for row in data["networks"]),
+                slowdown=_number(data["slowdown"]),
+                peak_gmacs=_number(data["peak_gmacs"]),
+                bandwidth_gbs=_number(data["bandwidth_gbs"]),
+                energy=None if data["energy"] is None else EnergyConstants(**data["energy"]),
+                source=str(data["source"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NasError(
+                f"{where} is damaged: {type(error).__name__} {error}. Measure it again with `nas profile`"
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write the target to `path` whole."""
+        write_text(path, self.to_json())
+
+
+def load_target(name_or_path: str | Path) -> Target:
+    """The target file at a path, or the packaged target of that name.
+
+    Raises `NasError` for an unknown name (with near matches), a file of another format or version, a damaged
+    file, and for "this", which is measured and not loaded.
+    """
+    name = str(name_or_path)
+    if name == MEASURED_NOW:
+        raise NasError('target "this" is measured, not loaded; run `nas profile -o FILE` and name that file')
+    path = Path(name_or_path)
+    packaged = {file.stem: file for file in PACKAGED.glob("*.json")}
+    if not path.is_file():
+        if name not in packaged:
+            raise unknown_name("target", name, [MEASURED_NOW, *packaged])
+        path = packaged[name]
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NasError(f"target file {path} cannot be read: {error}") from error
+    return Target.from_json(text, where=f"target file {path}")
+
+
+def _checked(text: str, where: str) -> dict[str, Any]:
+    """The parsed file, when it is a target file of a version known here."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise NasError(
+            f"{where} is not complete JSON (line {error.lineno}: {error.msg}); it may be cut short. "
+            "Measure it again with `nas profile`"
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise NasError(f'{where} is not a target file: it lacks "format": "{FORMAT}"')
+    if data.get("version") != VERSION:
+        raise NasError(
+            f"{where} has version {data.get('version')!r}; this release reads version {VERSION}. "
+            "Measure it again with `nas profile`"
+        )
+    return data
+
+
+def _names(kind: type[Any]) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _values(row: Any) -> list[Any]:
+    return [getattr(row, field.name) for field in fields(row)]
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+
+
+def _kernel(names: Sequence[str], values: Sequence[Any]) -> Kernel:
+    return Kernel(**_tupled_fields(names, values))
+
+
+def _network(names: Sequence[str], values: Sequence[Any], kernels: int) -> MeasuredNetwork:
+    network = MeasuredNetwork(**_tupled_fields(names, values))
+    if len(network.kernels) != len(network.kernel_ms):
+        raise ValueError(f"{len(network.kernels)} kernels with {len(network.kernel_ms)} times")
+    if not all(0 <= i < kernels for i in network.kernels):
+        raise ValueError(f"a network names a kernel outside 0 to {kernels - 1}")
+    if not 0 < network.latency_ms < math.inf or min(network.kernel_ms, default=0.0) < 0:
+        raise ValueError(f"a network took {network.latency_ms} ms, kernels {network.kernel_ms}")
+    return network
+
+
+def _tupled_fields(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {name: _tupled(value) for name, value in zip(names, values, strict=True)}
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"expected a number above 0 or null, got {value!r}")
+    return float(value)
+
+
+def _provenance(data: Mapping[str, Any]) -> Provenance:
+    value = data["provenance"]
+    if value == "analytic":
+        if data["peak_gmacs"] is None or data["bandwidth_gbs"] is None:
+            raise ValueError("an analytic target needs peak_gmacs and bandwidth_gbs")
+        return "analytic"
+    if value != "measured":
+        raise ValueError(f"provenance is {value!r}, not 'measured' or 'analytic'")
+    return "measured"
