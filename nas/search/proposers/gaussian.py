@@ -35,7 +35,7 @@ class Kernel:
 
     def variance(self, points: Sequence[Floats]) -> Floats:
         """[n] prior variance of the noise-free function."""
-        return self.signal + self.linear * (1 + sum((group**2).sum(1) for group in points))
+        return np.asarray(self.signal + self.linear * (1 + sum((group**2).sum(1) for group in points)))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _inner(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
 
 def _squared_distances(first: Floats, second: Floats) -> Floats:
     squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
-    return np.maximum(squared, 0.0)
+    return np.asarray(np.maximum(squared, 0.0))
 
 
 def _standard(targets: Floats) -> tuple[float, float]:

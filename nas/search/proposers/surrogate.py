@@ -15,7 +15,7 @@ FINALISTS = 512
 ELITE = 64
 REFINEMENTS = 2
 SAMPLES = 10
-SPREAD = 0.5
+SPREAD = 0.75
 
 
 class Surrogate:
@@ -110,9 +110,9 @@ def parents_of(history: History) -> Rows:
 
 
 def _shifts(objectives: int) -> Floats:
-    """[10, n_objectives] standard normal quantiles, paired at random between objectives, halved.
+    """[10, n_objectives] standard normal quantiles, paired at random between objectives, times SPREAD.
 
-    Halved because the spread of a process on few points is wide, and the search has little time to explore.
+    Less than one because the spread of a process on few points is wide, and there is little time to explore.
     """
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / SAMPLES) for i in range(SAMPLES)])
     rng = np.random.default_rng(0)
