@@ -302,15 +302,14 @@ def block(
     The scope is called `name`, or after the function when that is `None`; the recorded arguments are what lets
     export write one class per block.
     """
-    signature = inspect.signature(function)
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    template = {parameter.name: parameter.default for parameter in parameters}
     label = function.__name__
     summary = (inspect.getdoc(function) or "").partition("\n")[0]
 
     @functools.wraps(function)
     def wrapper(net: NetworkBuilder, x: Tensor, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Tensor:
-        bound = signature.bind(net, x, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[2:])
+        arguments: dict[str, Any] = {**template, **dict(zip(template, args, strict=False)), **kwargs}
         name = arguments.pop("name", None) or net.free_name(label)
         with net.scope(str(name), block=label, arguments=arguments, summary=summary):
             return function(net, x, *args, **kwargs)
