@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nas.export.load import fill, python_module
+from nas.export.load import fill, fresh_model, python_module
 from nas.export.source import ModelSource
 from search_spaces.errors import NasError
 from search_spaces.network import Network
@@ -68,7 +68,7 @@ def torch_differences(source: ModelSource, network: Network, weights: "Weights")
         cast = {path: {key: tensor.to(dtype) for key, tensor in of.items()} for path, of in weights.items()}
         inputs = sample_inputs(network).to(dtype)
         with python_module(source.text) as module, torch.no_grad():
-            model = module.Network().to(dtype).eval()
+            model = fresh_model(module).to(dtype)
             fill(model, source, network, cast)
             found[name] = difference(named(network, model(inputs)), execute(network, cast, inputs))
     return found

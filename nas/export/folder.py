@@ -18,7 +18,7 @@ from nas.export.check import (
     require_equal,
     torch_differences,
 )
-from nas.export.load import dropped, fill, python_module
+from nas.export.load import dropped, fill, fresh_model, python_module
 from nas.export.readme import figure_line, readme_text
 from nas.export.source import ModelSource, Normalisation, model_source
 from search_spaces.errors import NasError, unknown_name
@@ -89,7 +89,7 @@ def export_network(
     equality = torch_differences(source, network, kept)
     require_equal(equality, what=("float64", "float32"))
     with python_module(source.text) as module, _staged(folder) as stage:
-        model = module.Network().eval()
+        model = fresh_model(module)
         fill(model, source, network, kept)
         if reference is not None:
             equality["reference"] = reference_difference(model, network, reference)

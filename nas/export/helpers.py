@@ -133,7 +133,7 @@ def load_lines() -> list[str]:
     """Lines of `load`."""
     return [
         'def load(path: str | Path = "weights.safetensors") -> Network:',
-        f'{INDENT}"""The network with the weights saved at `path`, ready to predict; `.train()` makes it ready to train."""',
+        f'{INDENT}"""The network with the weights saved at `path`, ready to predict; call `.train()` to train it."""',
         f"{INDENT}network = Network()",
         f"{INDENT}load_model(network, path)",
         f"{INDENT}return network.eval()",

@@ -34,6 +34,15 @@ def python_module(text: str) -> Iterator[Any]:
         linecache.cache.pop(filename, None)
 
 
+def fresh_model(module: Any) -> "nn.Module":
+    """A new network of a module that `python_module` gave, evaluating; the global random state stays as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        model: nn.Module = module.Network()
+    return model.eval()
+
+
 def dropped(network: Network, weights: "Weights") -> dict[str, dict[str, "Tensor"]]:
     """`weights` of `network`, on the CPU, zero where its sparsity drops elements.
 
