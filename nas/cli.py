@@ -167,7 +167,9 @@ def profile(
     runtime: Annotated[str, typer.Option(help="onnxruntime or torch.")] = "onnxruntime",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of one inference.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.05, help="Time budget.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is measured.")] = 0,
 ) -> None:
     """Measure this machine's kernels and write what is learned of it as a target file.
 
@@ -175,7 +177,7 @@ def profile(
     """
     from nas.runtimes.profile import profile_to_file
 
-    profile_to_file(output, runtime=runtime, device=device, threads=threads, minutes=minutes)
+    profile_to_file(output, runtime=runtime, device=device, threads=threads, batch=batch, minutes=minutes, seed=seed)
     typer.echo(f"target: {output}")
 
 
@@ -255,7 +257,14 @@ def export(
 def fit(
     folder: Annotated[Path, typer.Argument(metavar="EXPORT_DIR", help="An exported folder.")],
     data: Annotated[str, typer.Option(help="digits, a path, or module:function.")] = "digits",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Its highest value; without it, one that suits the start.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images per training step.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data order.")] = 0,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Forget the inherited weights.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Train or fine-tune an exported network and report its test accuracy.
 
@@ -263,7 +272,17 @@ def fit(
     """
     from nas.export.fit import fit as fit_folder
 
-    fit_folder(folder, data=data, epochs=epochs)
+    done = fit_folder(
+        folder,
+        data=data,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seed=seed,
+        from_scratch=from_scratch,
+        device=device,
+    )
+    typer.echo(done.text())
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:

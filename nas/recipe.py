@@ -164,7 +164,7 @@ class SupernetSection(_Section):
 
     enabled: bool = True
     """Train shared weights; otherwise each candidate is trained alone."""
-    rule: Text = "sandwich"
+    rule: Literal["sandwich"] = "sandwich"
     """Which architectures one step trains, and against what."""
     epochs: Count = 20
     """Passes over the training data."""
