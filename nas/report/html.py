@@ -88,10 +88,12 @@ def _front(data: ReportData) -> str:
     if not data.evaluations and not data.front:
         return limits + static.absent("No architecture has been evaluated yet, so there is nothing to plot.")
     words = ""
-    if not data.front:
+    if not data.front and any(point.feasible for point in data.evaluations):
+        words = static.absent("No front has been recorded yet: these are the evaluations so far.")
+    elif not data.front:
         words = static.absent(
-            "The front is empty: no evaluated architecture keeps every limit. The points below show how "
-            "far they are from it."
+            "The front is empty: no evaluated architecture keeps every limit. The points below show "
+            "how far they are from it."
         )
     elif len(data.front) == 1:
         words = static.absent(

@@ -55,7 +55,7 @@ def summary(data: ReportData) -> str:
     """Cards with the figures asked for first."""
     shown = displays(data)
     cards = [("Architectures evaluated", *_evaluated(data))]
-    cards.append(("On the front", str(len(data.front)), "that keep all limits"))
+    cards.append(("On the front", str(len(data.front)), "to choose from"))
     known = [e for e in data.front if e.values.get("error") is not None]
     if known:
         best = min(known, key=lambda entry: entry.values["error"] or 0.0)
@@ -75,7 +75,7 @@ def summary(data: ReportData) -> str:
             cards.append((shown[name].label.capitalize(), text, note))
     if data.stages:
         total = sum(stage.seconds for stage in data.stages)
-        cards.append(("Time", seconds_text(total), f"in {len(data.stages)} stages"))
+        cards.append(("Time", seconds_text(total), "all stages together"))
     items = "".join(
         f"<div class=card><dt>{escape(head)}</dt><dd><strong>{escape(value)}</strong>"
         f"<span>{escape(note)}</span></dd></div>"

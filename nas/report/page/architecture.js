@@ -31,7 +31,7 @@ function figureRows(i) {
     rows.push([model.figures[figure].label, figureText(figure, value), interval(figure, entry?.intervals[figure]), provenance(i, figure)]);
     const measured = entry?.measured[figure];
     if (measured !== undefined) {
-      const off = value ? `, ${measured < value ? "−" : "+"}${percent(Math.abs(measured / value - 1))} of the prediction` : "";
+      const off = value ? `, ${measured < value ? "−" : "+"}${percent(Math.abs(measured / value - 1))}` : "";
       rows.push([model.figures[figure].label, figureText(figure, measured), "", `measured${off}`]);
     }
     if (figure === "error" && entry && entry.test_error !== null) {

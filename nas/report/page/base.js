@@ -94,6 +94,7 @@ function layout(more) {
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("front") },
     legend: legend(),
     hovermode: "closest",
+    dragmode: narrow() ? false : "zoom",
     ...more,
   };
 }

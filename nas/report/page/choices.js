@@ -108,7 +108,7 @@ function drawCompare() {
     uirevision: "compare",
     selections: target.layout?.selections || [],
     newselection: { line: { color: colour("ink"), width: 1.5, dash: "dot" } },
-    dragmode: "select",
+    dragmode: narrow() ? false : "select",
     selectdirection: "d",
     shapes: chosenLine(axes),
     margin: { l: 30, r: 30, t: 30, b: 90 },

@@ -36,7 +36,7 @@ function blockShares(detail) {
 function place(detail, width) {
   const gap = 26;
   const columns = Math.max(1, Math.floor((width + gap) / (196 + gap)));
-  const size = Math.min(columns === 1 ? width - 24 : 240, (width - gap * (columns - 1)) / columns);
+  const size = Math.min(columns === 1 ? width - 24 : 240, (width - 4 - gap * (columns - 1)) / columns);
   const placed = [];
   const headings = [];
   let [row, column, y, tallest] = [0, 0, 4, 0];
@@ -50,7 +50,8 @@ function place(detail, width) {
         y += 22;
       }
     }
-    const lines = wrap(block.words, size - 20);
+    const reads = detail.edges.filter(([from, to]) => to === i && from < i - 1).map(([from]) => `reads ${detail.blocks[from].name}`);
+    const lines = wrap([...block.words, ...reads], size - 20);
     const height = 60 + 16 * lines.length;
     placed.push({ block, lines, row, column, x: 2 + column * (size + gap), y, width: size, height });
     tallest = Math.max(tallest, height);

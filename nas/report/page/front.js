@@ -1,3 +1,5 @@
+/* Stands for the order of evaluation among the figures that an axis may show. */
+const ORDER = "#";
 const isOn = (name) => byId(name).checked;
 
 const hoverTexts = [];
@@ -152,24 +154,27 @@ function frontTraces(x, y) {
   return traces;
 }
 
-/* A frame around the chosen point, as an annotation: moving it does not draw the points again. */
+/* A frame around the chosen point, as a shape of fixed size: moving it does not draw the points again. */
 function frame(x, y) {
-  const i = state.selected;
-  const at = (figure, axis) => {
-    const value = i === null ? null : shown(figure, points.values[figure][i]);
-    return value !== null && isOn(`log-${axis}`) ? Math.log10(value) : value;
+  const share = (figure, axis) => {
+    const value = state.selected === null ? null : shown(figure, points.values[figure][state.selected]);
+    if (value === null) return null;
+    const [low, high] = byId("front-plot").layout[`${axis}axis`].range;
+    const at = ((isOn(`log-${axis}`) ? Math.log10(value) : value) - low) / (high - low);
+    return at >= 0 && at <= 1 ? at : null;
   };
-  if (at(x, "x") === null || at(y, "y") === null) return [];
+  const [across, up] = [share(x, "x"), share(y, "y")];
+  if (across === null || up === null) return [];
   return [{
-    x: at(x, "x"), y: at(y, "y"), text: " ", showarrow: false, width: 15, height: 15, borderpad: 1,
-    bordercolor: colour("ink"), borderwidth: 2.5,
+    type: "rect", xref: "paper", yref: "paper", xsizemode: "pixel", ysizemode: "pixel", xanchor: across, yanchor: up,
+    x0: -10, x1: 10, y0: -10, y1: 10, line: { color: colour("ink"), width: 2.5 },
   }];
 }
 
-let limitLabels = [];
+let limitLines = [];
 
 function moveFrame() {
-  Plotly.relayout("front-plot", { annotations: [...limitLabels, ...frame(byId("front-x").value, byId("front-y").value)] });
+  Plotly.relayout("front-plot", { shapes: [...limitLines, ...frame(byId("front-x").value, byId("front-y").value)] });
 }
 
 function drawFront() {
@@ -183,22 +188,23 @@ function drawFront() {
     }
   }
   words.push("A click on a point shows that architecture below; a frame marks it.");
-  limitLabels = limits.annotations;
+  limitLines = limits.shapes;
   byId("front-note").textContent = words.join(" ");
   const kind = (axis) => (isOn(`log-${axis}`) ? "log" : "linear");
   Plotly.react("front-plot", traces, layout({
-    shapes: limits.shapes,
-    annotations: [...limitLabels, ...frame(x, y)],
+    ...limits,
     uirevision: `${x} ${y} ${kind("x")} ${kind("y")}`,
     xaxis: axisStyle(model.figures[x].title, { type: kind("x") }),
     yaxis: axisStyle(model.figures[y].title, { type: kind("y") }),
-  }), config());
+  }), config()).then(moveFrame);
 }
 
 function setUpFront() {
   if (!byId("front-plot") || !model.menu.length) return;
-  const entries = model.menu.map((figure) => [figure, model.figures[figure].title]);
-  const [first, second] = model.objectives.length > 1 ? model.objectives : [model.menu[0], model.menu[1] || model.menu[0]];
+  model.figures[ORDER] = { label: "evaluation", unit: "in order", title: "evaluation (number, in order)", scale: 1 };
+  points.values[ORDER] = points.number;
+  const entries = [...model.menu, ORDER].map((figure) => [figure, model.figures[figure].title]);
+  const [first, second] = [...new Set([...model.objectives, ...model.menu, ORDER])];
   options(byId("front-x"), entries, second);
   options(byId("front-y"), entries, first);
   for (const control of ["front-x", "front-y", "log-x", "log-y"]) byId(control).addEventListener("change", drawFront);
@@ -207,5 +213,8 @@ function setUpFront() {
   }
   view("front", drawFront);
   drawView(views[views.length - 1]);
+  byId("front-plot").on("plotly_relayout", (change) => {
+    if (Object.keys(change).some((key) => /^[xy]axis/.test(key))) moveFrame();
+  });
   byId("front-plot").on("plotly_click", (event) => select(event.points[0].customdata));
 }

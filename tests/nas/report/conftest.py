@@ -96,7 +96,7 @@ def _detail(space: SearchSpace, entry: FrontEntry) -> ArchitectureDetail:
     return describe_architecture(network, latency_ms=times)
 
 
-def make_up(*, count: int = 80, seed: int = 0) -> ReportData:
+def make_up(*, count: int = 40, seed: int = 0) -> ReportData:
     """A run of `count` evaluations and as many random ones."""
     rng = np.random.default_rng(seed)
     space = mobile((3, 32, 32), 10)
