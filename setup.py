@@ -10,5 +10,9 @@ setup(
         "nas.recipes",
     ],
     package_dir={"nas.recipes": "runs"},
-    package_data={"nas.recipes": ["*.toml"], "": ["py.typed", "*.json"]},
+    package_data={
+        "nas.recipes": ["*.toml"],
+        "nas.report": ["page/*"],
+        "": ["py.typed", "*.json"],
+    },
 )
