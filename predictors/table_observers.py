@@ -1,0 +1,53 @@
+"""What tables must see of a network beside its operators: memory, split so that each part depends on little.
+
+A tensor's elements are the product of its channels, which follow widths, and of its positions, which follow the
+resolution; learned apart, both need far fewer architectures than their product.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+
+from predictors.counts import bytes_of_saves, first_saves, lifetimes
+from search_spaces.network import Network
+from search_spaces.operators import Operator, Shape, elements
+
+OWN, CHANNELS, POSITIONS, SAVED = "own memory", "held channels", "held positions", "saved"
+
+
+def observe_memory(network: Network) -> Mapping[str, Sequence[Hashable]]:
+    """Per node: which of its own tensors take memory, the shape of each other tensor alive, what training keeps."""
+    storage, death = lifetimes(network)
+    nodes = network.nodes
+    own: list[Hashable] = [()] * len(nodes)
+    channels: list[Hashable] = [()] * len(nodes)
+    positions: list[Hashable] = [()] * len(nodes)
+    used = set(network.inference_nodes)
+    live: list[int] = []
+    for i, node in enumerate(nodes):
+        if i in death:
+            live.append(i)
+        if i in used:
+            mine = [storage[i], *(storage[j] for j in node.inputs)]
+            own[i] = tuple(root not in mine[:n] for n, root in enumerate(mine))
+            held = [nodes[root].shape for root in live if root not in mine]
+            channels[i] = tuple([shape[0] for shape in held])
+            positions[i] = tuple([math.prod(shape[1:]) for shape in held])
+        live = [root for root in live if death[root] > i]
+    return {OWN: own, CHANNELS: channels, POSITIONS: positions, SAVED: first_saves(network)}
+
+
+def live_elements_of(
+    in_shapes: tuple[Shape, ...],
+    out_shape: Shape,
+    own: Sequence[bool],
+    channels: Sequence[int],
+    positions: Sequence[int],
+) -> int:
+    """Elements alive while a node runs, from what `observe_memory` saw of it."""
+    mine = sum(elements(shape) for shape, counted in zip((out_shape, *in_shapes), own, strict=True) if counted)
+    return mine + sum(map(math.prod, zip(channels, positions, strict=True)))
+
+
+def saved_bytes_of(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, saved: tuple[str, ...]) -> int:
+    """Bytes a node adds to what training keeps, from what `observe_memory` saw of it."""
+    return bytes_of_saves(op, in_shapes, out_shape, saved)

@@ -1,0 +1,133 @@
+"""Whole populations of architectures scored by array look-ups."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.counts import count_network
+from predictors.energy import energy_relative
+from predictors.latency import LatencyModel, network_latency_ms
+from predictors.table_nodes import PEAK, NodeCosts, node_costs
+from predictors.table_observers import observe_memory
+from predictors.table_terms import PACK, Terms, merged, packed
+from search_spaces.compile_lookup import Rows, Table
+from search_spaces.compiled import CompiledSpace, compile_space
+from search_spaces.errors import InvalidArchitecture, SpaceError, unknown_name
+from search_spaces.network import Network
+from search_spaces.space import SearchSpace
+
+Floats = npt.NDArray[np.float64]
+TOLERANCE = 1e-9
+CHECKED = 24
+"""How far a looked-up cost may lie from the plain path's, relatively, and on how many architectures that is checked."""
+
+
+def compile_for_costs(space: SearchSpace, *, seed: int = 0) -> CompiledSpace:
+    """Compile `space` with everything that `CostTables` needs."""
+    return compile_space(space, (observe_memory,), seed=seed)
+
+
+class CostTables:
+    """Counted and predicted costs of every architecture of a compiled space.
+
+    A space compiled without `compile_for_costs` is compiled again. Checked against the plain path (build, count,
+    predict) on random architectures and on both ends; `SpaceError` when they disagree.
+    """
+
+    def __init__(self, compiled: CompiledSpace, *, latency: LatencyModel | None = None, check: int = CHECKED) -> None:
+        needed = {"held channels", "held positions", "own memory", "saved"}
+        self.compiled = compiled if needed <= compiled.observed else compile_for_costs(compiled.space)
+        self.latency = latency
+        self._nodes: list[NodeCosts] = node_costs(self.compiled, latency)
+        self._sums = tuple(self._nodes[0].sums)
+        self.names: tuple[str, ...] = (*self._sums, PEAK)
+        self._sizes = [*(len(s.options) for s in self.compiled.slots), *(c.size for c in self.compiled.columns)]
+        self._terms = cache(self._make_terms)
+        if check:
+            self._check(check)
+
+    def score(
+        self, rows: Rows, figures: Sequence[str] | None = None, *, threads: int = 2
+    ) -> dict[str, Floats]:
+        """Figure name to values `[n]` for rows `[n, n_slots]`; all figures in `names` unless `figures` are given.
+
+        Architectures outside the tables' reach are built and counted; NaN where a requirement refuses the row.
+        """
+        wanted = self.names if figures is None else tuple(figures)
+        for figure in wanted:
+            if figure not in self.names:
+                raise unknown_name("figure of the tables", figure, self.names)
+        sums = tuple(figure for figure in self._sums if figure in wanted)
+        packs, most = self._terms(sums, PEAK in wanted).score(rows, threads=threads)
+        values = {figure: packs[i // PACK][:, i % PACK] for i, figure in enumerate(sums)}
+        if "latency_ms" in values and self.latency is not None:
+            values["latency_ms"] = values["latency_ms"] + self.latency.intercept_ms
+        if PEAK in wanted:
+            values[PEAK] = most
+        unknown = np.zeros(len(rows), bool)
+        for column in values.values():
+            if np.isnan(column.sum()):
+                unknown |= np.isnan(column)
+        for i in np.flatnonzero(unknown):
+            for figure, value in self._plain_row(rows[i]).items():
+                if figure in values:
+                    values[figure][i] = value
+        return {figure: values[figure] for figure in wanted}
+
+    def plain(self, network: Network) -> dict[str, float]:
+        """The same figures of one built network."""
+        total = count_network(network).total
+        values = {name: float(value) for name, value in total.items()}
+        values["energy_relative"] = energy_relative(total["macs"], total["moved_elements"])
+        if self.latency is not None:
+            values["latency_ms"] = network_latency_ms(self.latency, network)
+        return {figure: values[figure] for figure in self.names}
+
+    def _plain_row(self, row: Rows) -> Mapping[str, float]:
+        slots = self.compiled.slots
+        picks = {slot.name: slot.options[i] for slot, i in zip(slots, row, strict=True)}
+        try:
+            architecture = self.compiled.space.repair(picks)
+        except InvalidArchitecture:
+            return {}
+        return self.plain(self.compiled.space.build(architecture))
+
+    def extreme(self, figures: Sequence[str] = ("params", "macs", "nonzero_params"), *, largest: bool = True) -> Rows:
+        """The canonical valid row with the largest (smallest) first figure, among those the second, and so on.
+
+        Exact for figures that add up over operators; figures must be among `names` without peak memory.
+        """
+        from predictors.table_extreme import extreme_row
+
+        for figure in figures:
+            if figure not in self._sums:
+                raise unknown_name("figure that adds up over operators", figure, self._sums)
+        return extreme_row(self.compiled, self._nodes, figures, largest=largest)
+
+    def _make_terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
+        names = [*(slot.name for slot in self.compiled.slots), *(c.name for c in self.compiled.columns)]
+        packs = []
+        for start in range(0, len(sums), PACK):
+            figures = sums[start : start + PACK]
+            rows = [packed([node.sums[figure] for figure in figures]) for node in self._nodes]
+            packs.append(merged(rows, self._sizes, np.add, names.__getitem__))
+        live = [node.live for node in self._nodes] if peak else []
+        maxima = merged(live, self._sizes, np.maximum, names.__getitem__)
+        return Terms(len(self.compiled.slots), self.compiled.columns, packs, maxima)
+
+    def _check(self, count: int) -> None:
+        """Compare with the plain path on random architectures and the ends of every choice."""
+        rng = np.random.default_rng(count)
+        sizes = np.array([len(slot.options) for slot in self.compiled.slots], np.int64)
+        ends = np.stack([np.zeros_like(sizes), sizes - 1]).astype(np.int16)
+        rows = np.concatenate([self.compiled.repair(ends), self.compiled.sample(rng, count)])
+        found = self.score(rows)
+        for i, row in enumerate(rows):
+            for figure, value in self._plain_row(row).items():
+                if not np.isclose(found[figure][i], value, rtol=TOLERANCE, atol=0):
+                    raise SpaceError(
+                        f"space {self.compiled.space.name!r}: {figure} is {value} for {self.compiled.decode(row)}, but "
+                        f"its tables give {found[figure][i]}; the space function may depend on more than its picks"
+                    )

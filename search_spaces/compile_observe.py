@@ -1,0 +1,298 @@
+"""Runs of a space function, broken down into fields: the smallest things a compiled space learns.
+
+A field is one value that a run shows: whether a choice is asked for, the options it offers, the verdict of a
+requirement, the class of an operator, one attribute of it, one axis of one input. Every value is interned, so a run
+becomes a sparse vector of integers.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from search_spaces.builder import NetworkBuilder, Pick, Value
+from search_spaces.errors import InvalidArchitecture, NasError, SpaceError
+from search_spaces.network import Network
+from search_spaces.operators import Layout, Operator, Shape, elements
+from search_spaces.space import Choice, Choose, SearchSpace, _key, _Picker, nearest_option
+
+Observer = Callable[[Network], Mapping[str, Sequence[Hashable]]]
+NOTHING = 0
+COLUMNS = ("channels", "spatial", "maker")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldKey:
+    """What a field describes.
+
+    `place` is the name of a choice, a requirement or a node. Parts of choices are "active", "offered" and, for the
+    last tensor built before the choice was asked for, "channels", "spatial" and "maker" (class of its operator).
+    A requirement has a "verdict". A node has a "kind" (its operator's class, nothing when absent) and, per class
+    named in `operator`: ".<attribute>" each, "ranks" of its inputs, "in<i>.<axis>", "channels" and "positions" of its
+    output, "producers" (classes), "segments" (sizes in the layout of each input), "origins" (of segments, where there
+    are several), "flags" (used at inference, owner of its weights), "weights" (their path) and what observers add.
+    """
+
+    place: str
+    part: str
+    operator: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.place, self.operator, self.part.lstrip("."))))
+
+
+class Interner:
+    """Numbers for values; number 0 is `None`, and `True` is told from 1."""
+
+    def __init__(self) -> None:
+        self.values: list[object] = [None]
+        self._numbers: dict[tuple[type, object], int] = {(type(None), None): NOTHING}
+
+    def number(self, value: object) -> int:
+        """The number of `value`, a new one when it was not met before."""
+        key = (type(value), value)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.values)
+            self.values.append(value)
+        return number
+
+
+class _Probe(NetworkBuilder):
+    """A builder that also remembers where requirements were stated and what was built before each choice."""
+
+    def __init__(self, pick: Pick) -> None:
+        super().__init__(pick)
+        self.verdicts: dict[str, bool] = {}
+        self.stated_after: dict[str, int] = {}
+
+    def require(self, condition: bool, why: str) -> None:
+        place, count = self._path or "space", 1
+        while (site := f"{place} requirement {count}") in self.verdicts:
+            count += 1
+        self.verdicts[site] = bool(condition)
+        self.stated_after[site] = self.built
+        super().require(condition, why)
+
+    @property
+    def built(self) -> int:
+        """Number of nodes built so far."""
+        return len(self._nodes)
+
+    @property
+    def last(self) -> tuple[Shape, str] | None:
+        """Shape of the last tensor built and the class that made it."""
+        return (self._nodes[-1].shape, type(self._nodes[-1].op).__name__) if self._nodes else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the space function.
+
+    `asked` lists choices in order, `built` how many nodes existed then, `last` the shape and maker of the last one;
+    `picked` holds positions in `Observer.options`. `places` gives, per node and requirement, how many nodes existed
+    before it. `found` are (field, value) numbers. `refused` is the reason of a refusal.
+    """
+
+    asked: tuple[str, ...]
+    picked: tuple[int, ...]
+    offered: tuple[int, ...]
+    built: tuple[int, ...]
+    last: tuple[tuple[Shape, str] | None, ...]
+    places: Mapping[str, int]
+    found: tuple[list[int], list[int]]
+    refused: str | None
+
+
+class RunObserver:
+    """Runs a space and numbers all it shows; choices, options and fields are appended as they are met."""
+
+    def __init__(self, space: SearchSpace, observers: Sequence[Observer]) -> None:
+        self.space = space
+        self.observers = tuple(observers)
+        self.observed: frozenset[str] = frozenset()
+        self.values = Interner()
+        self.slots: list[str] = []
+        self.options: list[list[Value]] = []
+        self.operators: dict[str, type[Operator]] = {}
+        self.keys: list[FieldKey] = []
+        self.conditions: list[tuple[int, int] | None] = []
+        self.defaults: list[int] = []
+        self._slot: dict[str, int] = {}
+        self._position: list[dict[tuple[bool, Value], int]] = []
+        self._field: dict[FieldKey, int] = {}
+        self._parts: dict[tuple[str, str], dict[str, int]] = {}
+        self._records: dict[tuple[object, ...], tuple[list[int], list[int]]] = {}
+        self._nearest: dict[tuple[int, tuple[Value, ...], int], Value] = {}
+
+    def field(self, key: FieldKey, condition: tuple[int, int] | None, default: int) -> int:
+        """Number of the field `key`; `condition` (field, value) says when it exists, `default` what it is if unseen."""
+        number = self._field.get(key)
+        if number is None:
+            number = self._field[key] = len(self.keys)
+            self.keys.append(key)
+            self.conditions.append(condition)
+            self.defaults.append(default)
+        return number
+
+    def known_field(self, key: FieldKey) -> int | None:
+        """Number of the field `key` if it was met."""
+        return self._field.get(key)
+
+    def slot(self, name: str) -> int:
+        """Number of the choice `name`."""
+        number = self._slot.get(name)
+        if number is None:
+            number = self._slot[name] = len(self.slots)
+            self.slots.append(name)
+            self.options.append([])
+            self._position.append({})
+        return number
+
+    def option(self, slot: int, value: Value) -> int:
+        """Position of `value` among the options met of `slot`."""
+        key = _key(value)
+        position = self._position[slot].get(key)
+        if position is None:
+            position = self._position[slot][key] = len(self.options[slot])
+            self.options[slot].append(value)
+        return position
+
+    def row_choose(self, row: Sequence[int]) -> Choose:
+        """The `choose` that follows `row` (option positions per slot), mapped to the nearest option offered."""
+
+        def choose(name: str, options: tuple[Value, ...]) -> Value:
+            slot = self._slot.get(name)
+            if slot is None or slot >= len(row):
+                return options[0]
+            key = (slot, options, row[slot])
+            value = self._nearest.get(key)
+            if value is None:
+                value = self._nearest[key] = nearest_option(self.options[slot][row[slot]], options)
+            return value
+
+        return choose
+
+    def run(self, choose: Choose) -> Run:
+        """Run the space function once; `SpaceError` when the function breaks on these picks."""
+        built: list[int] = []
+        last: list[tuple[Shape, str] | None] = []
+
+        def ask(name: str, options: tuple[Value, ...]) -> Value:
+            built.append(net.built)
+            last.append(net.last)
+            return choose(name, options)
+
+        asked = _Picker(ask)
+        net = _Probe(asked)
+        network, refused = None, None
+        try:
+            network = net.finish(self.space.function(net, asked), self.space.training_only)
+        except InvalidArchitecture as error:
+            refused = str(error)
+        except NasError as error:
+            picks = {choice.name: choice.value for choice in asked.choices.values()}
+            raise SpaceError(
+                f"space {self.space.name!r} breaks on the picks {picks}: {error}. Offer only options that fit "
+                "what was picked before, or state a requirement"
+            ) from error
+        choices = tuple(asked.choices.values())
+        found = self._choices(choices, net.verdicts)
+        places = dict(net.stated_after)
+        if network is not None:
+            self._nodes(network, found)
+            places.update((node.name, i) for i, node in enumerate(network.nodes))
+        slots = [self.slot(choice.name) for choice in choices]
+        return Run(
+            asked=tuple(choice.name for choice in choices),
+            picked=tuple(self.option(s, choice.value) for s, choice in zip(slots, choices, strict=True)),
+            offered=tuple(self.values.number(choice.options) for choice in choices),
+            built=tuple(built),
+            last=tuple(last),
+            places=places,
+            found=found,
+            refused=refused,
+        )
+
+    def _choices(self, choices: Sequence[Choice], verdicts: Mapping[str, bool]) -> tuple[list[int], list[int]]:
+        found: tuple[list[int], list[int]] = ([], [])
+        yes, no = self.values.number(True), self.values.number(False)
+
+        def note(field: int, value: int) -> None:
+            found[0].append(field)
+            found[1].append(value)
+
+        for choice in choices:
+            slot = self.slot(choice.name)
+            for option in choice.options:
+                self.option(slot, option)
+            active = self.field(FieldKey(choice.name, "active"), None, no)
+            note(active, yes)
+            offered = self.field(FieldKey(choice.name, "offered"), (active, yes), -1)
+            note(offered, self.values.number(choice.options))
+        for site, verdict in verdicts.items():
+            note(self.field(FieldKey(site, "verdict"), None, yes), yes if verdict else no)
+        return found
+
+    def _nodes(self, network: Network, found: tuple[list[int], list[int]]) -> None:
+        """Append what `network` shows; a node seen before in the same form costs one look-up."""
+        used = set(network.inference_nodes)
+        owned: set[str] = set()
+        observed = {name: values for observe in self.observers for name, values in observe(network).items()}
+        names, columns = tuple(observed), list(observed.values())
+        self.observed |= set(names)
+        nodes = network.nodes
+        for i, node in enumerate(nodes):
+            sources = [nodes[j] for j in node.inputs]
+            owns = i in used and node.weights_path not in owned
+            record = (
+                node.name,
+                node.op,
+                node.shape,
+                tuple([source.shape for source in sources]),
+                tuple([type(source.op).__name__ for source in sources]),
+                tuple([source.layout for source in sources]),
+                (i in used, owns),
+                node.weights_path,
+                names,
+                tuple([values[i] for values in columns]),
+            )
+            if i in used:
+                owned.add(node.weights_path)
+            numbered = self._records.get(record)
+            if numbered is None:
+                numbered = self._records[record] = self._record(*record)
+            found[0].extend(numbered[0])
+            found[1].extend(numbered[1])
+
+    def _record(
+        self,
+        name: str,
+        op: Operator,
+        shape: Shape,
+        in_shapes: tuple[Shape, ...],
+        producers: tuple[str, ...],
+        layouts: tuple[Layout, ...],
+        flags: tuple[bool, bool],
+        weights_path: str,
+        names: tuple[str, ...],
+        observed: tuple[Hashable, ...],
+    ) -> tuple[list[int], list[int]]:
+        kind = type(op).__name__
+        kind_number = self.values.number(kind)
+        known = self._parts.get((name, kind))
+        if known is None:
+            self.operators[kind] = type(op)
+            known = self._parts[name, kind] = {"kind": self.field(FieldKey(name, "kind"), None, NOTHING)}
+        kind_field = known["kind"]
+        parts: dict[str, object] = {f".{field.name}": getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
+        parts["ranks"] = tuple(map(len, in_shapes))
+        parts |= {f"in{i}.{axis}": size for i, shape in enumerate(in_shapes) for axis, size in enumerate(shape)}
+        parts |= {"channels": shape[0], "positions": elements(shape[1:])}
+        parts |= {"producers": producers, "flags": flags, "weights": weights_path}
+        several = any(len(layout) > 1 for layout in layouts)
+        parts["segments"] = tuple(tuple(size for _, size in layout) for layout in layouts)
+        parts["origins"] = tuple(tuple(origin for origin, _ in layout) for layout in layouts) if several else None
+        parts |= dict(zip(names, observed, strict=True))
+        for part in parts:
+            if part not in known:
+                known[part] = self.field(FieldKey(name, part, kind), (kind_field, kind_number), -1)
+        return [kind_field, *(known[part] for part in parts)], [kind_number, *map(self.values.number, parts.values())]
