@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from nas.report.data import FrontEntry, Interval, ReportData
+from nas.report.data import ReportData
+from nas.report.grid import Cell, front_grid
 from nas.report.model import displays, folder_link, is_baseline
 from nas.report.picks import Spread, spreads
-from nas.report.units import Display, seconds_text, short, three
+from nas.report.units import seconds_text, short, three
 from nas.report.words import value_text
 
 
@@ -94,57 +95,30 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f} %"
 
 
-def _range(interval: Interval | None, shown: Display) -> str:
-    if interval is None:
-        return ""
-    low, high = (shown.number(value) for value in interval)
-    return f" <small>{low} to {high}</small>"
-
-
 def front_rows(data: ReportData) -> str:
     """The front as a table: figures with intervals, measured beside predicted, test beside validation."""
-    shown = displays(data)
-    names = list(dict.fromkeys([*data.objectives, *data.limits]))
-    tested = any(entry.test_error is not None for entry in data.front)
-    columns = ["#", "Architecture"]
-    for name in names:
-        columns.append(shown[name].title)
-        if name == "error" and tested:
-            columns.append("test error (%)")
-        if any(entry.measured.get(name) is not None for entry in data.front):
-            columns.append(f"{shown[name].label} measured ({shown[name].unit})")
-    columns.append("Exported")
-    rows = [_front_row(entry, names, columns, shown, data.limits) for entry in data.front]
+    grid = front_grid(data.front, data.objectives, limits=data.limits, shown=displays(data))
+    columns = ["#", "Architecture", *grid.titles, "Exported"]
+    rows = [
+        [str(entry.rank), _button(entry.id), *map(_cell, cells), _link(entry.export_folder)]
+        for entry, cells in zip(data.front, grid.rows, strict=True)
+    ]
     return table(columns, rows, label="Architectures of the front", numbers=len(columns) - 2, look="long")
 
 
-def _front_row(
-    entry: FrontEntry,
-    names: Sequence[str],
-    columns: Sequence[str],
-    shown: Mapping[str, Display],
-    limits: Mapping[str, float],
-) -> list[str]:
-    identity = escape(entry.id)
-    cells = [
-        str(entry.rank),
-        f'<button type="button" class="pick" data-arch="{identity}">{identity}</button>',
-    ]
-    for name in names:
-        figure = shown[name]
-        value = entry.values.get(name)
-        cells.append(escape(figure.number(value)) + _range(entry.intervals.get(name), figure))
-        if name == "error" and "test error (%)" in columns:
-            test = Display("test_error", "test error", "%", 100.0)
-            cells.append(escape(test.number(entry.test_error)) + _range(entry.test_error_interval, test))
-        if f"{figure.label} measured ({figure.unit})" in columns:
-            measured = entry.measured.get(name)
-            broken = measured is not None and name in limits and measured > limits[name]
-            mark = " <small class=warn>over the limit</small>" if broken else ""
-            cells.append(escape(figure.number(measured)) + mark)
-    folder = entry.export_folder
-    cells.append(f'<a href="{escape(folder_link(folder))}">folder</a>' if folder else "–")
-    return cells
+def _button(identity: str) -> str:
+    name = escape(identity)
+    return f'<button type="button" class="pick" data-arch="{name}">{name}</button>'
+
+
+def _cell(cell: Cell) -> str:
+    mark = " <small class=warn>over the limit</small>" if cell.over else ""
+    interval = f" <small>{escape(cell.interval)}</small>" if cell.interval else ""
+    return f"{escape(cell.text)}{mark}{interval}"
+
+
+def _link(folder: str | None) -> str:
+    return f'<a href="{escape(folder_link(folder))}">folder</a>' if folder else "–"
 
 
 def limits_words(data: ReportData) -> str:

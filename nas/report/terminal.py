@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nas.report.data import FrontEntry, Interval
-from nas.report.units import Display, display
+from nas.report.data import FrontEntry
+from nas.report.grid import Cell, front_grid
+from nas.report.units import display
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,44 +26,25 @@ def front_table(
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    bounds = limits or {}
-    names = list(dict.fromkeys([*objectives, *bounds]))
-    shown = {name: display(name, _known(entries, name), units or {}) for name in names}
+    shown = {
+        name: display(name, [entry.values.get(name) for entry in entries], units or {})
+        for name in [*objectives, *(limits or {})]
+    }
+    grid = front_grid(entries, objectives, limits=limits, shown=shown)
     table = Table(box=SIMPLE_HEAD, caption=f"{len(entries)} architectures on the front")
     table.add_column("#", justify="right")
     table.add_column("architecture", no_wrap=True)
-    tested = any(entry.test_error is not None for entry in entries)
-    measured = {name for name in names if any(e.measured.get(name) is not None for e in entries)}
-    for name in names:
-        table.add_column(shown[name].title, justify="right")
-        if name == "error" and tested:
-            table.add_column("test error (%)", justify="right")
-        if name in measured:
-            table.add_column(f"measured ({shown[name].unit})", justify="right")
-    for entry in entries:
-        cells = [str(entry.rank), _plain(entry.id)]
-        for name in names:
-            cells.append(_cell(entry.values.get(name), entry.intervals.get(name), shown[name]))
-            if name == "error" and tested:
-                test = Display("test_error", "test error", "%", 100.0)
-                cells.append(_cell(entry.test_error, entry.test_error_interval, test))
-            if name in measured:
-                value = entry.measured.get(name)
-                over = value is not None and name in bounds and value > bounds[name]
-                cells.append(_cell(value, None, shown[name]) + ("!" if over else ""))
-        table.add_row(*cells)
+    for title in grid.titles:
+        table.add_column(title, justify="right")
+    for entry, cells in zip(entries, grid.rows, strict=True):
+        table.add_row(str(entry.rank), _plain(entry.id), *map(_text, cells))
     return table
 
 
-def _known(entries: Sequence[FrontEntry], name: str) -> list[float | None]:
-    return [entry.values.get(name) for entry in entries]
-
-
-def _cell(value: float | None, interval: Interval | None, shown: Display) -> str:
-    text = shown.number(value)
-    if interval is None:
-        return text
-    return f"{text}\n[dim]{shown.number(interval[0])} to {shown.number(interval[1])}[/dim]"
+def _text(cell: Cell) -> str:
+    mark = "!" if cell.over else ""
+    below = f"\n[dim]{cell.interval}[/dim]" if cell.interval else ""
+    return f"{cell.text}{mark}{below}"
 
 
 def _plain(text: str) -> str:

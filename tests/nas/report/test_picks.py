@@ -7,6 +7,7 @@ from nas.report.picks import axes, choices, dimensions, number, picks_words, spr
 
 A: dict[str, Value] = {"resolution": 32, "s0.depth": 2, "s0.b0.kernel": 3, "s0.b1.kernel": 7}
 B: dict[str, Value] = {"resolution": 24, "s0.depth": 1, "s0.b0.kernel": 3}
+C: dict[str, Value] = A | {"s0.b0.kernel": 7}
 
 
 def _wide(kernels: list[int], kind: str) -> dict[str, Value]:
@@ -38,11 +39,11 @@ def test_numbers_of_values(value: Value, known: float | None) -> None:
 
 
 def test_spread_counts_places_and_architectures() -> None:
-    kernel = next(s for s in spreads([A, B], [{"s0.b0.kernel": 5}]) if s.dimension == "kernel")
+    kernel = next(s for s in spreads([A, B, C], [{"s0.b0.kernel": 5}]) if s.dimension == "kernel")
     assert kernel.values == (3, 5, 7)
-    assert kernel.places == (2, 0, 1)
-    assert kernel.architectures == (2, 0, 1)
-    assert kernel.shares == pytest.approx((2 / 3, 0, 1 / 3))
+    assert kernel.places == (2, 0, 3)
+    assert kernel.architectures == (2, 0, 2)
+    assert kernel.shares == pytest.approx((0.4, 0, 0.6))
     assert kernel.verdict == "2 of 3 values in use"
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from nas.report import FrontEntry, ReportData
 from nas.report.explain import columns, explain_text
+from nas.report.notebook import front_html
 from nas.report.terminal import front_table
 
 
@@ -58,3 +59,16 @@ def test_explain_works_with_the_table_alone(made_up: ReportData) -> None:
 
 def test_columns_align() -> None:
     assert columns([("a", "1"), ("bcd", "100")], "lr") == "a      1\nbcd  100"
+
+
+def test_the_notebook_shows_front_json() -> None:
+    rows = [
+        {"rank": 1, "id": "<ab>", "picks": {}, "values": {"error": 0.25}, "intervals": {"error": [0.2, 0.3]}},
+        {"rank": 2, "id": "cd", "picks": {}, "values": {"error": None}, "test_error": 0.5},
+    ]
+    html = front_html(rows, ["error"])
+    assert "<th>validation error (%)</th><th>test error (%)</th>" in html
+    assert "<td>25.00<br><small>20.00 to 30.00</small></td>" in html
+    assert "<code>&lt;ab&gt;</code>" in html
+    assert "<td>–</td><td>50.00</td>" in html
+    assert front_html([], ["error"]) == "<p>The front is empty.</p>"
