@@ -1,5 +1,6 @@
 """The `forward` of a class: one statement per step, variables reused so that each tensor is freed at its last use."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from nas.export.operators import Expression
@@ -130,6 +131,8 @@ class _Writer:
         for name in INPUT_NAMES:
             if name not in taken:
                 return name
+        if slot.outputs > 1:
+            return next(name for name in (f"t{i}" for i in itertools.count()) if name not in taken)
         return identifier(slot.name, taken)
 
     def _text(self, slot: Slot) -> str:

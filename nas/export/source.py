@@ -134,7 +134,8 @@ def _imports(blocks: Sequence[Sequence[str]]) -> list[str]:
     typing = [name for name in ("Any", "Self") if f" {name}" in text]
     if typing:
         lines.append(f"from typing import {', '.join(typing)}")
-    lines += ["", "import torch", "from safetensors.torch import load_model", "from torch import Tensor, nn"]
+    lines += ["", *(["import torch"] if "torch." in text else [])]
+    lines += ["from safetensors.torch import load_model", "from torch import Tensor, nn"]
     if "functional." in text:
         lines.append("from torch.nn import functional")
     return lines
