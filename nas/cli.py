@@ -108,7 +108,7 @@ def run(
 
     loaded = load_recipe(recipe, overrides or ())
 
-    from nas.run import run_recipe
+    from nas.api import run_recipe
 
     done = run_recipe(loaded, resume=resume, dry_run=dry_run, name=name, root=runs)
     if not dry_run:
@@ -184,7 +184,7 @@ def profile(
 @app.command()
 def train(run: RunName) -> None:
     """Train the shared weights of a run, continuing from its last checkpoint."""
-    from nas.run import open_run
+    from nas.api import open_run
 
     open_run(run).train()
 
@@ -192,7 +192,7 @@ def train(run: RunName) -> None:
 @app.command()
 def search(run: RunName) -> None:
     """Search in a run whose shared weights are trained, continuing from its last trial."""
-    from nas.run import open_run
+    from nas.api import open_run
 
     open_run(run).search()
 
@@ -205,7 +205,7 @@ def front(run: RunName, as_json: AsJson = False) -> None:
     """
     import json
 
-    from nas.run import open_run
+    from nas.api import open_run
 
     rows = open_run(run).front()
     typer.echo(json.dumps(rows, indent=1) if as_json else text_table(rows))
@@ -217,7 +217,7 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write the report of a run anew and print where it is."""
-    from nas.run import open_run
+    from nas.api import open_run
 
     path = open_run(run).report()
     typer.echo(str(path))
@@ -231,7 +231,7 @@ def explain(
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Its id, or how that starts.")],
 ) -> None:
     """Say what an architecture is made of and what each of its operators costs."""
-    from nas.run import open_run
+    from nas.api import open_run
 
     typer.echo(open_run(run).explain(arch))
 
@@ -246,7 +246,7 @@ def export(
 
     Example: `nas export quickstart --arch 3f9a --format pytorch`
     """
-    from nas.run import open_run
+    from nas.api import open_run
 
     wanted = tuple(part.strip() for part in formats.split(","))
     for folder in open_run(run).export(arch, wanted):

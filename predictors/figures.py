@@ -6,7 +6,7 @@ from typing import Literal
 
 from search_spaces.errors import NasError, unknown_name
 
-Kind = Literal["counted", "measured", "learned", "analytic"]
+Kind = Literal["validation", "counted", "measured", "learned", "analytic"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
-    "error": Figure("share", "measured", "wrong answers on the validation part of the data"),
+    "error": Figure("share", "validation", "wrong answers on the validation part of the data"),
     "latency_ms": Figure("ms", "learned", "time of one inference in the target's runtime"),
     "energy_mj": Figure("mJ", "measured", "energy of one inference, on targets that meter or document it"),
     "energy_relative": Figure("", "analytic", "energy of one inference in units of one multiply-accumulate"),
@@ -36,9 +36,7 @@ FIGURES: dict[str, Figure] = {
     "activations": Figure("elements", "counted", "outputs of all convolutions and products"),
     "moved_elements": Figure("elements", "counted", "elements read and written by all operators"),
     "peak_memory_bytes": Figure("bytes", "counted", "most activation memory alive at once"),
-    "training_memory_bytes": Figure(
-        "bytes", "analytic", "weights, gradients, optimiser state and kept activations of a step"
-    ),
+    "training_memory_bytes": Figure("bytes", "counted", "activations kept for the backward pass of one sample"),
 }
 
 _COUNT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}

@@ -1,25 +1,34 @@
 """Batch statistics of one subnet, recalibrated, and its error with them."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from nas.masks import masked
 from nas.modules import Mode, Weights, execute
-from nas.tasks.protocol import Batch, Task
+from nas.tasks.protocol import Batch
 from nas.tasks.transforms import resize
 from search_spaces.network import Network
-from search_spaces.operators import BatchNorm
+from search_spaces.operators import BatchNorm, Conv, Linear
 
 Statistics = dict[str, dict[str, Tensor]]
+"""{weight path: {"running_mean": [channels], "running_var": [channels]}}."""
+
+
+class Judge(Protocol):
+    """As much of a task as judging answers takes."""
+
+    @property
+    def metric(self) -> Callable[[Tensor, Tensor], float]:
+        """(output, target) of a batch to its errors, summed up."""
 
 
 def calibrate(network: Network, weights: Weights, batches: Iterable[Batch]) -> Statistics:
-    """Running statistics of every batch norm of `network`: the average over `batches`, started from zero.
+    """Running statistics of every batch norm of `network`: the average over `batches`, from zero.
 
-    Returns {weight path: {"running_mean": [channels], "running_var": [channels]}}; empty, without running
-    anything, for a network that has no batch statistics.
+    Empty, without running anything, for a network that has no batch statistics.
     """
     statistics: Statistics = {}
     for node in network.nodes:
@@ -31,10 +40,11 @@ def calibrate(network: Network, weights: Weights, batches: Iterable[Batch]) -> S
             }
     if not statistics:
         return {}
-    joined = with_statistics(weights, statistics)
     with torch.inference_mode():
+        ready = with_statistics(_with_zeros(network, weights), statistics)
         for number, (images, _) in enumerate(batches, start=1):
-            execute(network, joined, fitted(images, network), mode=Mode(batch_statistics=True, momentum=1 / number))
+            mode = Mode(batch_statistics=True, momentum=1 / number, zeros_applied=True)
+            execute(network, ready, fitted(images, network), mode=mode)
     return statistics
 
 
@@ -44,16 +54,31 @@ def with_statistics(weights: Weights, statistics: Weights) -> dict[str, dict[str
 
 
 def fitted(images: Tensor, network: Network) -> Tensor:
-    """`images` [n, C, *spatial] resized to the resolution of `network`."""
-    return resize(images, network.input.shape[1])
+    """Images [n, C, *spatial] at the resolution of `network`; planar ones in channels_last memory."""
+    if images.ndim != 4:
+        return images
+    height, width = network.input.shape[1:]
+    return resize(images, (height, width)).contiguous(memory_format=torch.channels_last)
 
 
-def error_of(network: Network, weights: Weights, task: Task, batches: Iterable[Batch]) -> float:
+def error_of(network: Network, weights: Weights, task: Judge, batches: Iterable[Batch]) -> float:
     """Share of wrong answers of `network`, whose `weights` hold running statistics, over `batches`."""
     wrong, total = 0.0, 0
     with torch.inference_mode():
+        ready = _with_zeros(network, weights)
+        mode = Mode(zeros_applied=True)
         for images, target in batches:
-            outputs: dict[str, Any] = execute(network, weights, fitted(images, network))
+            outputs = execute(network, ready, fitted(images, network), mode=mode)
             wrong += task.metric(next(iter(outputs.values())), target)
             total += len(target)
     return wrong / total
+
+
+def _with_zeros(network: Network, weights: Weights) -> dict[str, dict[str, Tensor]]:
+    """`weights` as plain dense tensors, zero where sparsity drops them: what is the same for all batches."""
+    ready = {path: dict(tensors) for path, tensors in weights.items()}
+    for node in network.nodes:
+        if isinstance(node.op, (Conv, Linear)) and node.name == node.weights_path:
+            own = ready[node.weights_path]
+            own["weight"] = masked(own["weight"], node.op.sparsity).contiguous()
+    return ready

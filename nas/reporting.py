@@ -1,0 +1,142 @@
+"""The report of a run folder: whatever there is of it, gathered for the page and for the terminal."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nas.choosing import front_entries
+from nas.report import (
+    ArchitectureDetail,
+    EvaluatedPoint,
+    FrontEntry,
+    HoldoutRow,
+    HypervolumeHistory,
+    PredictorReport,
+    ReportData,
+    StageTime,
+    TrainingRow,
+    describe_architecture,
+)
+from nas.run_folder import read_json
+from predictors.kernels import kernel_nodes
+from search_spaces.network import Network
+from search_spaces.space import Architecture
+
+if TYPE_CHECKING:
+    from nas.pipeline import Run
+
+DETAILS = 40
+
+
+def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
+    """Everything the page shows of `run`; parts that do not exist yet are left empty."""
+    from nas.search.importance import importances
+
+    recipe, evaluations = run.recipe, run.evaluations()
+    front = tuple(
+        FrontEntry.from_json(entry, export_folder=_export_folder(run, str(entry["id"]))) for entry in front_entries(run)
+    )
+    return ReportData(
+        name=recipe.name,
+        run=str(run.path),
+        objectives=recipe.search.objectives,
+        limits=recipe.search.limits,
+        evaluations=tuple(
+            EvaluatedPoint(
+                e.number,
+                e.id,
+                e.fingerprint,
+                e.architecture.values,
+                e.values,
+                e.provenance,
+                e.feasible,
+                e.proposer,
+                e.seconds,
+            )
+            for e in evaluations
+        ),
+        front=front,
+        hypervolume=_hypervolume(run),
+        importances=importances(evaluations, recipe.search.objectives),
+        training=_training(run),
+        predictor=_predictor(run),
+        architectures=tuple(detail(run, Architecture.of(entry.picks)) for entry in front[:DETAILS]),
+        stages=tuple(
+            StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()
+        ),
+        recipe_toml=recipe.to_toml(),
+        environment=run.folder.environment(),
+        notes=notes,
+    )
+
+
+def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
+    """Operator table and diagram of `architecture`, with predicted latencies where a target is known."""
+    network = run.network(architecture)
+    return describe_architecture(network, latency_ms=_operator_latency(run, network))
+
+
+def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:
+    model = run.costs.latency if run.wants_target and run.folder.target.is_file() else None
+    if model is None:
+        return {}
+    found = [
+        (network.nodes[i].name, kernel) for i, kernel in kernel_nodes(network, fusion=model.fusion) if kernel is not None
+    ]
+    times = model.predict_ms([kernel for _, kernel in found])
+    return {name: float(ms) for (name, _), ms in zip(found, times, strict=True)}
+
+
+def _export_folder(run: "Run", identity: str) -> str | None:
+    folder = run.folder.exports / identity
+    return f"exports/{identity}" if folder.is_dir() else None
+
+
+def _hypervolume(run: "Run") -> HypervolumeHistory:
+    found = read_json(run.search_folder / "front.json", default={}).get("hypervolume")
+    if not found:
+        return HypervolumeHistory()
+    return HypervolumeHistory(
+        search=tuple((int(n), float(value)) for n, value in found["search"]),
+        random=tuple((int(n), float(value)) for n, value in found["random"]),
+        unit=found["unit"],
+        reference=found["reference"],
+    )
+
+
+def _training(run: "Run") -> tuple[TrainingRow, ...]:
+    from nas.supernet.checkpoint import load_checkpoint
+
+    if not run.folder.supernet.is_dir():
+        return ()
+    found = load_checkpoint(run.folder.supernet)
+    return () if found is None else tuple(TrainingRow(**row) for row in found[1]["curve"])
+
+
+def _predictor(run: "Run") -> PredictorReport | None:
+    if not run.wants_target or not run.folder.target.is_file() or run.target.report is None:
+        return None
+    from predictors.holdout import predictions
+
+    held_out = run.target.held_out
+    predicted = predictions(run.target.learned, held_out)
+    rows = tuple(
+        HoldoutRow(network.latency_ms, float(guess)) for network, guess in zip(held_out, predicted, strict=True)
+    )
+    summary: dict[str, Any] = {
+        "networks held out": run.target.report.networks.count,
+        **_percentages(asdict(run.target.report.networks)),
+        **{f"MACs alone: {name}": value for name, value in _percentages(asdict(run.target.report.macs_alone)).items()},
+    }
+    return PredictorReport(rows, summary)
+
+
+def _percentages(found: Mapping[str, Any]) -> dict[str, str | None]:
+    shares = {
+        "median_error": "median error",
+        "within_5_percent": "within 5 %",
+        "within_10_percent": "within 10 %",
+    }
+    texts = {words: f"{100 * found[name]:.1f} %" for name, words in shares.items()}
+    rank = found["spearman"]
+    return {**texts, "rank correlation (Spearman)": None if rank is None else f"{rank:.3f}"}
