@@ -118,7 +118,7 @@ function drawCompare() {
       gridcolor: colour("line"), zeroline: false, automargin: true, tickfont: { size: 11 },
     },
     yaxis: { visible: false, range: [-0.09, 1.09] },
-    legend: { ...legend(), y: 1.06 },
+    legend: { ...legend(), y: 1.06, entrywidth: 0, entrywidthmode: "pixels" },
   }), config(false));
   const kept = points.id.filter((_, i) => passes(i)).length;
   const front = points.front.filter((place, i) => place >= 0 && passes(i)).length;

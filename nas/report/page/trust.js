@@ -56,7 +56,7 @@ function drawTraining() {
   const known = (values) => values.some((value) => value !== null);
   const traces = ["largest", "middle", "smallest"].map((name, n) => [name, n])
     .filter(([name]) => known(rows[name]))
-    .map(([name, n]) => curve(`${name} architecture`, rows[name].map((v) => (v === null ? null : 100 * v)), n, "y"));
+    .map(([name, n]) => curve(`${name} subnet`, rows[name].map((v) => (v === null ? null : 100 * v)), n, "y"));
   traces.push(curve("training loss", rows.loss, 3, "y2"));
   Plotly.react("training", traces, layout({
     xaxis: axisStyle("epoch", { anchor: "y2" }),
