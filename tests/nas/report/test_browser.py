@@ -105,7 +105,7 @@ def browse(steps: Callable[[Page], Coroutine[Any, Any, None]]) -> None:
         ) as browser:
             await steps(Page(await browser.create_tab("about:blank")))
 
-    asyncio.run(session())
+    asyncio.run(asyncio.wait_for(session(), timeout=120))
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (420, True)])
