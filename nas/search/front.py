@@ -117,7 +117,7 @@ def curves(evaluations: Sequence[Evaluation], objectives: Sequence[str]) -> Curv
 
 
 def knee(front: Sequence[FrontMember], objectives: Sequence[str]) -> FrontMember | None:
-    """The member farthest below the plane through the ends of the front, objectives scaled to one; `None` without any."""
+    """The member farthest below the plane through the ends of the front, each objective scaled to [0, 1]."""
     if not front:
         return None
     values = points([member.evaluation for member in front], objectives)

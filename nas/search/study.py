@@ -170,7 +170,7 @@ class StudyRecord:
         if proposal.skipped:
             attributes["skipped"] = [list(row) for row in proposal.skipped]
         attributes |= notes
-        attributes |= {name: value for name, value in values.items() if name not in objectives}
+        attributes |= values
         ended = state.is_finished()
         names = [name for name, _ in self._header.slots]
         with self._writing():

@@ -65,6 +65,9 @@ class InProcess:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._worker = Worker(evaluator)
+        problem = self._worker.ready()
+        if problem is not None:
+            raise NasError(f"the evaluation cannot start: {problem}")
         self._tasks: deque[Task] = deque()
 
     def submit(self, task: Task) -> None:
@@ -81,12 +84,16 @@ class Worker:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
-        evaluator.setup()
+        self._problem: str | None = None
+        try:
+            evaluator.setup()
+        except Exception as error:
+            self._problem = _reason(error)
         _one_thread()
 
-    def ready(self) -> bool:
-        """Nothing but an answer."""
-        return True
+    def ready(self) -> str | None:
+        """Why it cannot evaluate; `None` when it can."""
+        return self._problem
 
     def run(self, task: Task) -> Outcome:
         """Evaluate one task."""
@@ -218,13 +225,16 @@ class RayPool:
         self._losses: dict[Key, int] = {}
         self._idle: list[Any] = [self._make() for _ in range(workers)]
         try:
-            ray.get([actor.ready.remote() for actor in self._idle])
+            problems = ray.get([actor.ready.remote() for actor in self._idle])
         except Exception as error:
             self.close()
             raise NasError(
                 f"the workers cannot start: {_first_line(error)}. With too little memory for {workers} workers, lower "
                 "search.workers"
             ) from error
+        if any(problems):
+            self.close()
+            raise NasError(f"the workers cannot start: {next(filter(None, problems))}")
 
     def submit(self, task: Task) -> None:
         """Queue a task and start it when an actor is idle."""

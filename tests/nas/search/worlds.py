@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import search_spaces as ss
-from nas.search.domain import Floats, Rows
+from nas.search.domain import Floats, History, Rows
 from nas.search.gain import non_dominated
 from nas.search.problem import Problem
 from predictors.counts import count_network
@@ -25,55 +25,6 @@ def stack(net: ss.NetworkBuilder, pick: ss.Pick) -> ss.Tensor:
             width = here.pick("width", ("narrow", "also narrow", "wide"))
             x = ss.blocks.conv_norm_act(net, x, 16 if width == "wide" else 8, kernel=here.pick("kernel", (1, 3, 5)))
     return ss.blocks.classifier(net, x, classes=10)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One column."""
-
-    name: str
-    options: tuple[Any, ...]
-
-
-class Enumerated:
-    """A small space as rows, by brute force."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        architectures = list(space.enumerate())
-        options: dict[str, list[Any]] = {}
-        for architecture in architectures:
-            for name, value in architecture.picks:
-                known = options.setdefault(name, [])
-                if value not in known:
-                    known.append(value)
-        self.space = space
-        self.slots = tuple(Slot(name, tuple(values)) for name, values in options.items())
-        self.known = {self._coded(architecture): architecture for architecture in architectures}
-        self._repaired: dict[tuple[int, ...], tuple[int, ...]] = {}
-
-    def _coded(self, architecture: Architecture) -> tuple[int, ...]:
-        values = architecture.values
-        return tuple(slot.options.index(values[slot.name]) if slot.name in values else 0 for slot in self.slots)
-
-    def repair(self, rows: Rows) -> Rows:
-        """Inactive slots to 0."""
-        made = [self._repair(tuple(row)) for row in rows.tolist()]
-        return np.array(made, dtype=np.int16).reshape(rows.shape)
-
-    def _repair(self, row: tuple[int, ...]) -> tuple[int, ...]:
-        if row not in self._repaired:
-            values = {slot.name: slot.options[i] for slot, i in zip(self.slots, row, strict=True)}
-            self._repaired[row] = self._coded(self.space.repair(values))
-        return self._repaired[row]
-
-    def sample(self, rng: np.random.Generator, n: int) -> Rows:
-        """Uniform picks."""
-        counts = [len(slot.options) for slot in self.slots]
-        return self.repair(rng.integers(counts, size=(n, len(counts))).astype(np.int16))
-
-    def decode(self, row: Rows) -> Architecture:
-        """The architecture of a canonical row."""
-        return self.known[tuple(map(int, row))]
 
 
 SPACE = SearchSpace(stack)
@@ -123,14 +74,15 @@ class World:
     """The space, coded, with every figure of every row in one table."""
 
     def __init__(self) -> None:
-        self.coded = Enumerated(SPACE)
-        self.rows = np.array(list(self.coded.known), dtype=np.int16)
-        self.networks = [SPACE.build(architecture) for architecture in self.coded.known.values()]
+        self.coded = SPACE.compile()
+        architectures = list(SPACE.enumerate())
+        self.rows = np.stack([self.coded.encode(architecture) for architecture in architectures])
+        self.networks = [SPACE.build(architecture) for architecture in architectures]
         self.costs = {
             name: np.array([figures(network)[name] for network in self.networks], dtype=float)
             for name in ("macs", "params")
         }
-        self.errors = np.array([error_of(architecture) for architecture in self.coded.known.values()])
+        self.errors = np.array([error_of(architecture) for architecture in architectures])
         self._places = {tuple(row): i for i, row in enumerate(self.rows.tolist())}
 
     def places(self, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -157,6 +109,62 @@ class World:
         return Problem(**{**arguments, **changes})
 
     def front(self) -> set[tuple[float, float]]:
-        """The exact front of error and MACs."""
+        """The exact front of error and MACs, as points."""
         points = np.stack([self.errors, self.costs["macs"]], axis=1)
         return {(round(float(e), 12), float(m)) for e, m in points[non_dominated(points)]}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One slot of a made-up space."""
+
+    name: str
+    options: tuple[Any, ...]
+
+
+class Blocks:
+    """A space too large to enumerate: `depth` blocks of eight are active, each with four slots of four options."""
+
+    def __init__(self) -> None:
+        self.slots = (
+            Column("depth", tuple(range(1, 9))),
+            *(Column(f"block{i // 4}.slot{i % 4}", (1, 2, 3, 4)) for i in range(32)),
+        )
+
+    def repair(self, rows: Rows) -> Rows:
+        """Slots of inactive blocks to 0."""
+        made = rows.copy()
+        active = np.arange(32) // 4 < made[:, :1] + 1
+        made[:, 1:] *= active
+        return made
+
+    def sample(self, rng: np.random.Generator, n: int) -> Rows:
+        """Uniform options."""
+        counts = [len(slot.options) for slot in self.slots]
+        return self.repair(rng.integers(counts, size=(n, len(counts))).astype(np.int16))
+
+    def decode(self, row: Rows) -> Architecture:
+        """Every slot's option."""
+        return Architecture(tuple((s.name, s.options[i]) for s, i in zip(self.slots, row.tolist(), strict=True)))
+
+
+def block_costs(rows: Rows) -> dict[str, Floats]:
+    """Two costs of `Blocks` that pull apart: sums over active blocks with weights that rise, or fall, with depth."""
+    active = np.arange(8) < rows[:, :1] + 1
+    work = (rows[:, 1:].reshape(-1, 8, 4) + 1).prod(2) * active
+    return {"macs": work @ np.arange(1.0, 9.0), "params": work @ np.arange(8.0, 0.0, -1.0) ** 2}
+
+
+def block_error(rows: Rows) -> Floats:
+    """An error that falls with the logarithm of the work, more in early blocks."""
+    active = np.arange(8) < rows[:, :1] + 1
+    work = np.log((rows[:, 1:].reshape(-1, 8, 4) + 1).prod(2)) * active
+    return 0.9 * np.exp(-0.03 * (work @ np.linspace(2.0, 1.0, 8)))
+
+
+BLOCKS = Blocks()
+
+
+def history_of(rows: Rows, values: Floats, excess: Floats, pending: Rows) -> History:
+    """A history without exclusions."""
+    return History(rows, values, excess, pending, rows[:0])

@@ -1,0 +1,251 @@
+"""Ways to evaluate an architecture: with shared weights, by the user's function, by training it, or not at all.
+
+All are plain data: arrays travel to workers once, read-only and without copies.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.search.problem import Buildable
+from search_spaces.errors import NasError
+from search_spaces.space import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nas.supernet.shapes import Key, SharedShape
+    from nas.supernet.weights import Supernet
+    from nas.tasks.protocol import Batch, Task
+
+UserFunction = Callable[..., Mapping[str, float]]
+Metric = Callable[["Tensor", "Tensor"], float]
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """One batch: images [n, *spatial, C] float32, which a torch view turns into channels_last, and targets [n, ...]."""
+
+    images: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, batch: "Batch") -> "Arrays":
+        """The arrays of a torch batch [n, C, *spatial]."""
+        images, targets = batch
+        return cls(images.movedim(1, -1).contiguous().numpy(), targets.contiguous().numpy())
+
+    def tensors(self) -> "Batch":
+        """The torch batch [n, C, *spatial] that shares this memory."""
+        return _tensor(self.images).movedim(-1, 1), _tensor(self.targets)
+
+
+def arrays_of(batches: "Iterable[Batch]") -> tuple[Arrays, ...]:
+    """Batches as arrays, to be put into an evaluator."""
+    return tuple(Arrays.of(batch) for batch in batches)
+
+
+@dataclass(frozen=True)
+class SupernetEvaluator:
+    """Validation error of a subnet with inherited weights, its batch statistics recalibrated.
+
+    shapes, tensors: of the trained supernet. calibration: fixed training batches. validation: the whole validation
+    part. metric: (output, target) to the errors summed over a batch.
+    """
+
+    space: Buildable
+    shapes: "Mapping[Key, SharedShape]"
+    tensors: Mapping[str, NDArray[np.float32]]
+    calibration: tuple[Arrays, ...]
+    validation: tuple[Arrays, ...]
+    metric: Metric | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_supernet"}
+
+    def setup(self) -> None:
+        """Make the supernet around the shared arrays."""
+        assert self._supernet.tensors.keys() == self.tensors.keys()
+
+    def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
+        """{"error": share of wrong answers}; nothing is random, so `seed` changes nothing."""
+        from nas.supernet.calibrate import calibrate, error_of, with_statistics
+
+        network = self.space.build(architecture)
+        weights = self._supernet.weights_for(network)
+        statistics = calibrate(network, weights, (batch.tensors() for batch in self.calibration))
+        judge: Any = _Judge(self.metric or wrong_answers)
+        validation = (batch.tensors() for batch in self.validation)
+        return {"error": error_of(network, with_statistics(weights, statistics), judge, validation)}
+
+    @cached_property
+    def _supernet(self) -> "Supernet":
+        from nas.supernet.weights import Supernet
+
+        supernet = Supernet({})
+        supernet.shapes = dict(self.shapes)
+        supernet.tensors = {name: _tensor(array) for name, array in self.tensors.items()}
+        return supernet
+
+
+def supernet_evaluator(
+    supernet: "Supernet",
+    space: Buildable,
+    task: "Task",
+    *,
+    tensors: "Mapping[str, Tensor] | None" = None,
+    calibration: tuple[int, int] = (4, 256),
+    validation_batch: int = 256,
+    metric: Metric | None = None,
+) -> SupernetEvaluator:
+    """The evaluator of a trained supernet on the validation part of `task`.
+
+    tensors: the weights to use, by default the supernet's own (its moving average may stand in). calibration: number
+    and size of the training batches. metric: `None` for the wrong answers of a classifier.
+    """
+    used = supernet.tensors if tensors is None else tensors
+    return SupernetEvaluator(
+        space=space,
+        shapes=dict(supernet.shapes),
+        tensors={name: tensor.detach().cpu().contiguous().numpy() for name, tensor in used.items()},
+        calibration=arrays_of(task.calibration_batches(*calibration)),
+        validation=arrays_of(task.validation_batches(validation_batch)),
+        metric=metric,
+    )
+
+
+@dataclass(frozen=True)
+class FunctionEvaluator:
+    """The user's own function: `evaluate(arch)` to a dict of figures.
+
+    A function that also has parameters called `network` or `seed` is given the built network and the seed by name.
+    """
+
+    function: UserFunction
+    space: Buildable | None = None
+
+    def setup(self) -> None:
+        """Nothing to do."""
+
+    def evaluate(self, architecture: Architecture, seed: int) -> Mapping[str, float]:
+        """What the function returns."""
+        extra: dict[str, Any] = {}
+        if "seed" in self._wanted:
+            extra["seed"] = seed
+        if "network" in self._wanted:
+            if self.space is None:
+                raise NasError("evaluate asks for the network, but no space was given to build it")
+            extra["network"] = self.space.build(architecture)
+        return self.function(architecture, **extra)
+
+    @cached_property
+    def _wanted(self) -> frozenset[str]:
+        try:
+            return frozenset(list(inspect.signature(self.function).parameters)[1:])
+        except (TypeError, ValueError):
+            return frozenset()
+
+
+@dataclass(frozen=True)
+class HardwareOnly:
+    """Evaluates nothing: every objective and limit is counted or predicted."""
+
+    def setup(self) -> None:
+        """Nothing to do."""
+
+    def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
+        """No figures."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TrainingEvaluator:
+    """Validation error of each architecture after a training of its own, from its own initial weights.
+
+    SGD with Nesterov momentum, one epoch of warm-up (at most a fifth of the training), then a cosine to 0.
+    """
+
+    space: Buildable
+    task: "Task"
+    epochs: int = 3
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    momentum: float = 0.9
+    validation_batch: int = 256
+
+    def setup(self) -> None:
+        """Nothing to do."""
+
+    def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
+        """{"error": share of wrong answers}; `seed` gives the initial weights, the order and the augmentation."""
+        import torch
+
+        from nas.modules import NetworkModule
+        from nas.supernet.calibrate import error_of, fitted
+
+        network = self.space.build(architecture)
+        torch.manual_seed(seed)
+        module = NetworkModule(network, seed=seed).train()
+        optimiser = torch.optim.SGD(
+            module.parameters(),
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=True,
+        )
+        steps = self.task.steps_per_epoch(self.batch_size)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            max_lr=self.learning_rate,
+            total_steps=max(2, self.epochs * steps),
+            pct_start=min(0.2, 1 / self.epochs),
+            cycle_momentum=False,
+        )
+        for epoch in range(self.epochs):
+            for images, target in self.task.train_batches(self.batch_size, seed=seed, epoch=epoch):
+                loss = self.task.loss(
+                    _main(module(fitted(images, network))), target, label_smoothing=self.label_smoothing
+                )
+                if not bool(torch.isfinite(loss)):
+                    raise NasError(f"its training diverged in epoch {epoch + 1}: lower the learning rate")
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+        batches = self.task.validation_batches(self.validation_batch)
+        return {"error": error_of(network, module.eval().weights(), self.task, batches)}
+
+
+def wrong_answers(output: "Tensor", target: "Tensor") -> float:
+    """How many of n logits [n, classes] miss labels [n]; those that are not finite are wrong."""
+    wrong = (output.argmax(1) != target) | ~output.isfinite().all(1)
+    return float(wrong.sum())
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """As much of a task as is needed to sum up errors."""
+
+    metric: Metric
+
+
+def _tensor(array: NDArray[Any]) -> "Tensor":
+    """A torch view of an array, which may be read-only: nothing here writes to it."""
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _main(output: "Tensor | dict[str, Tensor]") -> "Tensor":
+    return next(iter(output.values())) if isinstance(output, dict) else output

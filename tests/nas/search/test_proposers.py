@@ -1,0 +1,154 @@
+"""The contract every proposer keeps, and what each is for."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from nas.search.asking import ask
+from nas.search.domain import Domain, History, Rows, empty_history
+from nas.search.gain import hypervolume
+from nas.search.proposers import DEFAULT, PROPOSERS, proposer
+from nas.search.proposers.nsga2 import crowding_distance, survival_order
+from search_spaces.errors import NasError
+from tests.nas.search.worlds import BLOCKS, World, block_costs, block_error, history_of
+
+KNOWN = ("macs", "params")
+Evaluate = Callable[[Rows], np.ndarray]
+
+
+def small(world: World, **limits: float) -> tuple[Domain, Evaluate]:
+    def evaluate(rows: Rows) -> np.ndarray:
+        places = world.places(rows)
+        return np.stack([world.errors[places], world.costs["macs"][places]], axis=1)
+
+    return world.problem(limits=limits).domain, evaluate
+
+
+def large(*objectives: str, **limits: float) -> tuple[Domain, Evaluate]:
+    def evaluate(rows: Rows) -> np.ndarray:
+        figures = {"error": block_error(rows), **block_costs(rows)}
+        return np.stack([figures[name] for name in objectives], axis=1)
+
+    return Domain(BLOCKS, objectives, block_costs, KNOWN, limits), evaluate
+
+
+DOMAINS = {
+    "small": lambda world: small(world, macs=float(np.quantile(world.costs["macs"], 0.6))),
+    "large": lambda world: large("error", "macs", params=3000.0),
+    "three objectives": lambda world: large("error", "macs", "params"),
+    "one objective": lambda world: large("error", macs=200.0),
+    "hardware only": lambda world: large("macs", "params"),
+    "limit nobody knows": lambda world: large("macs", error=0.5),
+    "nothing known": lambda world: (
+        Domain(BLOCKS, ("error",), lambda rows: {}),
+        lambda rows: block_error(rows)[:, None],
+    ),
+}
+
+
+def history_for(domain: Domain, evaluate: Evaluate, count: int, pending: int, rng: np.random.Generator) -> History:
+    rows = domain.within(domain.space.sample(rng, 40 * (count + pending)))
+    rows = np.unique(rows, axis=0)[rng.permutation(len(np.unique(rows, axis=0)))][: count + pending]
+    done = rows[:count]
+    figures = {"error": np.zeros(count), **block_costs(done)} if domain.space is BLOCKS else domain.score(done)
+    if domain.space is BLOCKS:
+        figures["error"] = block_error(done)
+    excess = [figures[name] - limit for name, limit in domain.limits.items()]
+    return history_of(done, evaluate(done), np.array(excess).reshape(len(domain.limits), count).T, rows[count:])
+
+
+@pytest.mark.parametrize("kind", DOMAINS)
+@pytest.mark.parametrize("name", PROPOSERS)
+def test_contract(name: str, kind: str, world: World) -> None:
+    domain, evaluate = DOMAINS[kind](world)
+    for count, pending in ((0, 0), (0, 5), (3, 2), (24, 4)):
+        rng = np.random.default_rng(count)
+        history = empty_history(domain) if count + pending == 0 else history_for(domain, evaluate, count, pending, rng)
+        first = proposer(name, domain).propose(history, 5, np.random.default_rng(7))
+        again = proposer(name, domain).propose(history, 5, np.random.default_rng(7))
+        assert first.tolist() == again.tolist(), "the same seed proposes the same"
+        assert first.shape == (5, len(domain.options))
+        assert len({row.tobytes() for row in first}) == 5, "no row twice"
+        assert not {row.tobytes() for row in first} & {row.tobytes() for row in history.taken}, "nothing taken"
+        assert domain.space.repair(first).tolist() == first.tolist(), "canonical"
+        assert (domain.excess(first) <= 0).all(), "within the limits"
+
+
+@pytest.mark.parametrize("name", PROPOSERS)
+def test_remembering_changes_nothing(name: str, world: World) -> None:
+    domain, evaluate = small(world)
+    used = proposer(name, domain)
+    for count in (8, 9, 16, 12):
+        history = history_for(domain, evaluate, count, 2, np.random.default_rng(1))
+        fresh = proposer(name, domain).propose(history, 2, np.random.default_rng(3))
+        assert used.propose(history, 2, np.random.default_rng(3)).tolist() == fresh.tolist()
+
+
+@pytest.mark.parametrize("name", PROPOSERS)
+def test_a_small_space_runs_out_gracefully(name: str, world: World) -> None:
+    limit = float(np.sort(world.costs["macs"])[20])
+    domain, evaluate = small(world, macs=limit)
+    allowed = int((world.costs["macs"] <= limit).sum())
+    taken = domain.within(world.rows)[: allowed - 3]
+    history = history_of(taken, evaluate(taken), domain_excess(domain, taken), taken[:0])
+    assert len(proposer(name, domain).propose(history, 10, np.random.default_rng(0))) == 3
+    everything = domain.within(world.rows)
+    history = history_of(everything, evaluate(everything), domain_excess(domain, everything), everything[:0])
+    assert len(proposer(name, domain).propose(history, 10, np.random.default_rng(0))) == 0
+
+
+def domain_excess(domain: Domain, rows: Rows) -> np.ndarray:
+    figures = domain.score(rows)
+    return np.stack([figures[name] - limit for name, limit in domain.limits.items()], axis=1)
+
+
+def test_unknown_proposer_gets_near_matches(world: World) -> None:
+    with pytest.raises(NasError, match="did you mean 'surrogate'"):
+        proposer("surogate", world.problem().domain)
+
+
+def run(name: str, domain: Domain, evaluate: Evaluate, count: int, seed: int) -> np.ndarray:
+    """The objectives of `count` architectures proposed one after the other."""
+    asked = proposer(name, domain)
+    rows = np.empty((0, len(domain.options)), dtype=np.int16)
+    for n in range(count):
+        history = history_of(rows, evaluate(rows), np.empty((n, 0)), rows[:0])
+        row, _ = ask(asked, history, lambda row: True, (seed, n))
+        assert row is not None
+        rows = np.concatenate([rows, row[None]])
+    return evaluate(rows)
+
+
+def test_the_default_beats_random_on_a_large_space() -> None:
+    domain, evaluate = large("error", "macs")
+    reference = np.array([0.9, 5000.0])
+    reached = {name: hypervolume(run(name, domain, evaluate, 60, 0), reference) for name in ("random", DEFAULT)}
+    assert reached[DEFAULT] > 1.02 * reached["random"]
+
+
+def test_survival_puts_the_legal_front_first() -> None:
+    values = np.array([[1.0, 4.0], [2.0, 2.0], [4.0, 1.0], [3.0, 3.0], [0.0, 0.0], [0.5, 0.5]])
+    excess = np.array([0.0, 0.0, 0.0, 0.0, 2.0, 1.0])
+    assert survival_order(values, excess).tolist() == [0, 2, 1, 3, 5, 4]
+
+
+def test_crowding_follows_the_neighbours() -> None:
+    values = np.array([[0.0, 4.0], [1.0, 2.0], [4.0, 0.0]])
+    assert crowding_distance(values).tolist() == [np.inf, 2.0, np.inf]
+
+
+def test_twins_are_passed_over_and_reported(world: World) -> None:
+    domain, _ = small(world)
+    history = empty_history(domain)
+    refused: list[bytes] = []
+
+    def is_new(row: Rows) -> bool:
+        refused.append(row.tobytes())
+        return len(refused) > 12
+
+    row, skipped = ask(proposer("random", domain), history, is_new, (0, 0))
+    assert row is not None
+    assert [other.tobytes() for other in skipped] == refused[:-1]
+    assert row.tobytes() == refused[-1]
+    assert ask(proposer("random", domain), history, lambda row: False, (0, 0))[0] is None
