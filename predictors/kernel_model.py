@@ -47,9 +47,9 @@ class _ClassModel:
     strength: float
 
     def predict(self, table: KernelTable) -> Floats:
-        base = self.work(table) @ self.coefficients
+        base = (self.work(table) * self.coefficients).sum(axis=1)
         if self.corrector is None:
-            return base
+            return np.asarray(base)
         return np.asarray(base * np.exp(self.strength * self.corrector.predict(shape_features(table))))
 
 

@@ -125,6 +125,11 @@ class Target:
         return holdout_report(self.learned, self._rows(held_out=False), self._rows(held_out=True))
 
     @property
+    def fitted(self) -> tuple[MeasuredLatency, ...]:
+        """The networks that the model is fitted on."""
+        return self._rows(held_out=False)
+
+    @property
     def held_out(self) -> tuple[MeasuredLatency, ...]:
         """The networks that were measured but not fitted on."""
         return self._rows(held_out=True)

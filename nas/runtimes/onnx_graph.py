@@ -40,6 +40,7 @@ Attributes = Mapping[str, Any]
 OPSET = 20
 IR_VERSION = 10
 SEED = 0
+TENSOR = ":0"
 
 
 def random_weights(network: Network, rng: np.random.Generator) -> dict[str, dict[str, Array]]:
@@ -99,8 +100,10 @@ class _Graph:
     def __post_init__(self) -> None:
         self.folded = _foldable_norms(self.network)
 
-    def emit(self, kind: str, inputs: Sequence[str], output: str, attributes: Attributes | None = None) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **(attributes or {})))
+    def emit(self, kind: str, inputs: Sequence[str], name: str, attributes: Attributes | None = None) -> str:
+        """Append the operator `name`; return the name of its output, which no input or output can have."""
+        output = f"{name}{TENSOR}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, **(attributes or {})))
         return output
 
     def constant(self, name: str, values: npt.NDArray[Any]) -> str:
@@ -127,12 +130,23 @@ class _Graph:
         weight = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
         return weight, shift if bias is None else shift + factor * bias
 
+    def _name_output(self, tensor: str, name: str) -> None:
+        """Call `tensor` by the output's name; a copy where it is the input or carries another output's name."""
+        writer = next((node for node in self.nodes if tensor in node.output), None)
+        if writer is None or not tensor.endswith(TENSOR):
+            self.nodes.append(helper.make_node("Identity", [tensor], [name], name=f"{name}{TENSOR}"))
+            return
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if other == tensor else other for other in names]
+        self.names = {i: name if other == tensor else other for i, other in self.names.items()}
+
     def serialise(self) -> bytes:
         source = self.network.input
         outputs = []
         for name, index in self.network.outputs:
             if name not in self.network.training_only:
-                self.emit("Identity", [self.names[index]], name)
+                self._name_output(self.names[index], name)
                 shape = (self.batch, *self.network.nodes[index].shape)
                 outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         shape = (self.batch, *source.shape)

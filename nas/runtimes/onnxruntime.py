@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from nas.runtimes.base import Profile, Setting, Weights
-from nas.runtimes.onnx_graph import network_to_onnx
+from nas.runtimes.onnx_graph import TENSOR, network_to_onnx
 from nas.runtimes.timing import Measurement, Reference, Repetitions, repeat
 from predictors.kernels import Fusion, kernel_nodes
 from search_spaces.errors import NasError
@@ -23,6 +23,7 @@ PROFILED_SHARE = 0.45
 MIN_PROFILED, MAX_PROFILED = 10, 60
 STRAY = 1.5
 ERRORS_ONLY = 3
+BLOCKED, FUSED = "_nchwc", "fused "
 
 
 def measure_ms(
@@ -171,6 +172,7 @@ class _Owners:
     def __init__(self, network: Network, optimised: onnx.GraphProto) -> None:
         self._nodes = optimised.node
         self._index = network.index
+        self._outputs = dict(network.outputs)
         self._writer = {out: i for i, node in enumerate(self._nodes) for out in node.output}
         self._readers: dict[str, list[int]] = {}
         for i, node in enumerate(self._nodes):
@@ -181,29 +183,43 @@ class _Owners:
         """Index in the network, or `None` when nothing tells."""
         node = self._nodes[place]
         if node.op_type == "ReorderInput":
-            return self._written(node.input[0]) if self._written(node.input[0]) is not None else self._read(place)
+            return self._first(self._writers(place)) or self._first(self._followers(place))
         if node.op_type == "ReorderOutput":
-            reader = self._read(place)
-            return reader if reader is not None else self._written(node.input[0])
-        own = self._named(node.name)
-        if own is None:
-            own = next((i for i in map(self._named, node.output) if i is not None), None)
-        return own if own is not None else self._read(place)
+            return self._first(self._followers(place)) or self._first(self._writers(place))
+        own = self._own(place)
+        return own if own is not None else self._first(self._followers(place))
+
+    def _own(self, place: int) -> int | None:
+        """What the node's name, or that of its output, tells."""
+        node = self._nodes[place]
+        found = self._named(node.name)
+        for out in node.output:
+            found = self._outputs.get(out, self._named(out)) if found is None else found
+        return found
 
     def _named(self, name: str) -> int | None:
-        name = name.removesuffix("_nchwc").removeprefix("fused ")
+        if name.endswith(BLOCKED) and name.removesuffix(BLOCKED) in self._outputs:
+            return self._outputs[name.removesuffix(BLOCKED)]
+        name = name.removesuffix(BLOCKED).removesuffix(TENSOR).removeprefix(FUSED)
         while name:
             if name in self._index:
                 return self._index[name]
             name = name.rpartition("/" if "/" in name else ".")[0]
         return None
 
-    def _written(self, tensor: str) -> int | None:
-        writer = self._writer.get(tensor)
-        return None if writer is None else self.resolve(writer)
+    def _writers(self, place: int) -> Iterator[int]:
+        """The node that wrote the first input, and those before it along first inputs."""
+        source = self._nodes[place].input[0]
+        while source in self._writer:
+            yield self._writer[source]
+            source = self._nodes[self._writer[source]].input[0]
 
-    def _read(self, place: int) -> int | None:
-        for out in self._nodes[place].output:
-            for reader in self._readers.get(out, ()):
-                return self.resolve(reader)
-        return None
+    def _followers(self, place: int) -> Iterator[int]:
+        """The first reader of the output, and those behind it."""
+        readers = self._readers.get(self._nodes[place].output[0])
+        while readers:
+            yield readers[0]
+            readers = self._readers.get(self._nodes[readers[0]].output[0])
+
+    def _first(self, places: Iterator[int]) -> int | None:
+        return next((own for own in map(self._own, places) if own is not None), None)

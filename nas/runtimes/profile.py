@@ -9,20 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from nas.console import Step, progress
-from nas.runtimes.base import Profile, Runtime, Setting, find_runtime
+from nas.runtimes.base import Profile, Runtime, Setting
 from nas.runtimes.journal import Journal, Row
-from nas.runtimes.machine import machine_fingerprint, processor_name
+from nas.runtimes.machine import machine_fingerprint
+from nas.runtimes.meter import Meter
 from nas.runtimes.report import print_report
-from nas.runtimes.timing import Reference
 from predictors.kernels import Kernel, kernels
 from predictors.plan import Planned, plan
 from predictors.target import MEASURED_NOW, Identity, MeasuredNetwork, Target
-from search_spaces.builder import NetworkBuilder, Pick, Tensor
 from search_spaces.catalog.mobile import mobile
 from search_spaces.catalog.resnet import resnext_groups
 from search_spaces.errors import NasError
 from search_spaces.network import Network
-from search_spaces.space import Architecture, SearchSpace
+from search_spaces.space import SearchSpace
 
 MOST_NETWORKS = 600
 FEWEST_NETWORKS = 10
@@ -64,11 +63,9 @@ def profile(
 
     Raises NasError for an unknown runtime, an impossible setting, or too few networks measured.
     """
-    setting = setting or Setting()
-    engine = find_runtime(runtime)
-    identity = _identity(engine, setting)
+    meter = Meter(runtime, setting or Setting())
+    engine, identity = meter.engine, meter.identity
     notes = Journal(journal, {**asdict(identity), **machine_fingerprint()})
-    reference = Reference(engine.prepare(_reference_network(), setting=setting))
     generator = rng if rng is not None else np.random.default_rng(len(notes.rows))
     measured = {row.fingerprint: row.kernels for row in notes.rows}
     planned = chain(
@@ -82,52 +79,22 @@ def profile(
         before = clock() - start
         if len(notes.rows) >= MOST_NETWORKS or (before >= budget and len(notes.rows) >= FEWEST_NETWORKS):
             break
-        found = _measured(engine, item.network, setting, seconds, reference, notes.rows)
+        found = _measured(meter, item.network, seconds, notes.rows)
         notes.append(_row(item, found, engine, clock() - start))
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
-    target = _target(name, identity, notes.rows, reference.slowdown)
+    target = _target(name, identity, notes.rows, meter.reference.slowdown)
     _ = target.learned
     return target
 
 
-def _identity(engine: Runtime, setting: Setting) -> Identity:
-    described = engine.describe(setting)
-    return Identity(
-        runtime=engine.name,
-        software=described["software"],
-        device=setting.device,
-        device_name=described.get("device_name", processor_name()),
-        threads=setting.threads,
-        batch=setting.batch,
-        precision=setting.precision,
-        fusion=engine.fusion,
-    )
-
-
-def _reference_network() -> Network:
-    """A grouped convolution that takes some fifty microseconds on a current core."""
-
-    def space(net: NetworkBuilder, pick: Pick) -> Tensor:
-        return net.conv(net.input(32, 16, 16), 32, kernel=3, group_size=8)
-
-    return SearchSpace(space).build(Architecture(()))
-
-
-def _measured(
-    engine: Runtime,
-    network: Network,
-    setting: Setting,
-    seconds: float,
-    reference: Reference,
-    rows: Sequence[Row],
-) -> Profile:
+def _measured(meter: Meter, network: Network, seconds: float, rows: Sequence[Row]) -> Profile:
     """Measure once; when the result is doubtful, once more, and take the better one."""
     usual = _usual_ratio([row.profile for row in rows])
-    first = engine.profile(network, setting=setting, seconds=seconds, reference=reference)
+    first = meter.profile(network, seconds=seconds)
     if _doubt(first, usual) == 0:
         return first
-    second = engine.profile(network, setting=setting, seconds=seconds, reference=reference)
+    second = meter.profile(network, seconds=seconds)
     return min(first, second, key=lambda found: _doubt(found, usual))
 
 

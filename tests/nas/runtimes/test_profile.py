@@ -1,0 +1,123 @@
+"""Profiling for a second or two: what is written, resumed and said."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nas.runtimes.base import Setting
+from nas.runtimes.journal import Journal
+from nas.runtimes.profile import FEWEST_NETWORKS, profile, profile_to_file
+from nas.runtimes.report import print_report, warnings
+from predictors.kernels import kernels
+from predictors.latency import network_latency_ms
+from predictors.target import Target, load_target
+from search_spaces import NasError, SearchSpace
+from search_spaces.catalog.mobile import mobile
+
+BRIEF = 0.02
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return mobile((1, 8, 8), 10)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, space: SearchSpace) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "target.json"
+    profile_to_file(path, space=space, minutes=BRIEF)
+    return path
+
+
+def test_a_profile_is_a_target_that_predicts(file: Path, space: SearchSpace, rng: np.random.Generator) -> None:
+    target = load_target(file)
+    assert len(target.networks) >= FEWEST_NETWORKS
+    assert target.identity.runtime == "onnxruntime"
+    assert target.machine["cores"]
+    assert target.slowdown is not None
+    assert target.slowdown >= 1
+    assert network_latency_ms(target.latency, space.build(space.sample(rng))) > 0
+    assert not any(network.held_out for network in target.networks) or target.report is not None
+
+
+def test_nothing_is_left_beside_the_target(file: Path) -> None:
+    assert [path.name for path in file.parent.iterdir()] == ["target.json"]
+
+
+def test_rows_are_kernels_of_networks_of_the_space(file: Path, space: SearchSpace) -> None:
+    target = load_target(file)
+    assert all(kernel.sparsity == 0 for kernel in target.kernels)
+    assert {kernel.in_shape[0] for kernel in target.kernels if kernel.kind == "conv"} & {1}
+    assert max(network.kernels[-1] for network in target.networks) < len(target.kernels)
+
+
+def test_an_interrupted_profile_goes_on(tmp_path: Path, space: SearchSpace) -> None:
+    journal = tmp_path / "rows"
+
+    class Stop:
+        def __init__(self, after: int) -> None:
+            self.left = after
+
+        def advance(self, amount: float = 1.0, *, note: str = "") -> None:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        profile([space], minutes=BRIEF, journal=journal, step=Stop(4))
+    assert len(journal.read_text().splitlines()) == 5
+    with journal.open("a") as file:
+        file.write('{"fingerprint": "cut sho')
+    before = journal.read_text().splitlines()[1:5]
+    target = profile([space], minutes=BRIEF, journal=journal)
+    assert journal.read_text().splitlines()[1:5] == before
+    assert len(target.networks) >= FEWEST_NETWORKS
+
+
+def test_a_journal_of_another_setting_is_not_taken_over(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "rows", {"threads": 1})
+    assert journal.rows == []
+    again = Journal(tmp_path / "rows", {"threads": 2})
+    assert again.rows == []
+    assert '"threads": 2' in (tmp_path / "rows").read_text()
+
+
+def test_a_space_of_one_network_is_filled_up_with_others() -> None:
+    def one(net, pick):  # type: ignore[no-untyped-def]
+        x = net.conv(net.input(1, 8, 8), 4)
+        return net.linear(net.flatten(net.global_pool(x)), 2)
+
+    target = profile([SearchSpace(one)], minutes=0.001, rng=np.random.default_rng(0))
+    assert len(target.networks) >= FEWEST_NETWORKS
+    assert len(target.networks[0].kernels) == len(
+        kernels(SearchSpace(one).build(SearchSpace(one).sample(np.random.default_rng(0))))
+    )
+
+
+def test_the_report_is_printed(file: Path) -> None:
+    target = load_target(file)
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_report(target, console=console)
+    text = console.export_text()
+    assert "held out" in text
+    if target.report is not None:
+        assert "from MACs alone" in text
+
+
+def test_a_busy_machine_is_told() -> None:
+    target = load_target("nvidia_p100")
+    busy = Target("x", "analytic", target.identity, {}, slowdown=1.5, peak_gmacs=1.0, bandwidth_gbs=1.0)
+    assert "50 % slower" in warnings(busy)[0]
+    assert warnings(target) == []
+
+
+def test_impossible_requests_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NasError, match="is a folder; name a file"):
+        profile_to_file(tmp_path)
+    with pytest.raises(NasError, match="'tpu'"):
+        profile(setting=Setting(device="tpu"))
+    with pytest.raises(NasError, match="unknown runtime"):
+        profile(runtime="tensorrt")

@@ -1,0 +1,39 @@
+"""A device whose cost law is known: tiles of sixteen channels, a fixed cost per group, slow unrolling."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from predictors.kernels import Kernel, kernels
+from predictors.latency import MeasuredLatency
+from search_spaces import SearchSpace
+
+
+def law_ms(kernel: Kernel) -> float:
+    """Milliseconds of one kernel on the device."""
+    if kernel.kind != "conv":
+        return 1e-3 + 2e-6 * kernel.moved_elements
+    size, taps = math.prod(kernel.out_shape[1:]), math.prod(kernel.window)
+    if kernel.groups == 1:
+        tiles = math.ceil(kernel.out_shape[0] / 16) * 16
+        return 2e-3 + 2e-8 * tiles * kernel.in_shape[0] * taps * size
+    if kernel.group_size == 1:
+        return 2e-3 + 1e-7 * math.ceil(kernel.out_shape[0] / 16) * 16 * taps * size
+    unrolled = kernel.group_size * taps * size * (1.3 if max(kernel.dilation) > 1 else 1.0)
+    return 4e-3 + kernel.groups * (1e-3 + 3e-7 * unrolled)
+
+
+def measured(space: SearchSpace, count: int, rng: np.random.Generator, *, noise: float = 0.0) -> list[MeasuredLatency]:
+    """`count` random networks of `space` as the device runs them: 20 µs and 1 µs a kernel on top of the kernels."""
+    found = []
+    for _ in range(count):
+        parts = kernels(space.build(space.sample(rng)))
+        times = [law_ms(kernel) * math.exp(noise * rng.standard_normal()) for kernel in parts]
+        found.append(MeasuredLatency(parts, tuple(times), network_ms(parts)))
+    return found
+
+
+def network_ms(parts: Sequence[Kernel]) -> float:
+    """Milliseconds of a network of these kernels on the device."""
+    return 0.02 + sum(1e-3 + law_ms(kernel) for kernel in parts)
