@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from predictors.counts import count_network
 from predictors.kernel_features import Floats
-from predictors.kernels import Fusion, Kernel
+from predictors.kernels import Fusion, Kernel, kernels
 from search_spaces.network import Network
 from search_spaces.operators import VALUE_BYTES
 
@@ -39,9 +39,9 @@ class Roofline:
         """Multiply-adds per moved element above which a kernel is limited by arithmetic."""
         return self.peak_gmacs / self.bandwidth_gbs * VALUE_BYTES
 
-    def predict_ms(self, kernels: Sequence[Kernel], /) -> Floats:
+    def predict_ms(self, parts: Sequence[Kernel], /) -> Floats:
         """Milliseconds of each kernel, [n_kernels]."""
-        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in kernels]).reshape(-1, 2)
+        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in parts]).reshape(-1, 2)
         compute_s = work[:, 0] / (self.peak_gmacs * 1e9)
         traffic_s = work[:, 1] * VALUE_BYTES / (self.bandwidth_gbs * 1e9)
         return np.asarray(MS_PER_S * np.maximum(compute_s, traffic_s))
@@ -59,11 +59,16 @@ class AnalyticEnergy:
         self.pj_per_byte = pj_per_byte
         self.fusion: Fusion = fusion
 
-    def predict_mj(self, kernels: Sequence[Kernel], /) -> Floats:
+    def predict_mj(self, parts: Sequence[Kernel], /) -> Floats:
         """Millijoules of each kernel, [n_kernels]; a network's energy is their sum."""
-        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in kernels]).reshape(-1, 2)
+        work = np.array([(kernel.macs, kernel.moved_elements) for kernel in parts]).reshape(-1, 2)
         costs = np.array([self.pj_per_mac, self.pj_per_byte * VALUE_BYTES])
         return np.asarray(MJ_PER_PJ * (work @ costs))
+
+
+def network_energy_mj(model: AnalyticEnergy, network: Network) -> float:
+    """Energy of one inference of `network` in millijoules."""
+    return float(model.predict_mj(kernels(network, fusion=model.fusion)).sum())
 
 
 def attainable_efficiency(macs: npt.ArrayLike, moved_elements: npt.ArrayLike, *, waterline: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nas.console import Step, progress
 from nas.runtimes.base import Profile, Runtime, Setting
+from nas.runtimes.doubt import Usual
 from nas.runtimes.journal import Journal, Row
 from nas.runtimes.machine import machine_fingerprint
 from nas.runtimes.meter import Meter
@@ -28,8 +29,6 @@ FEWEST_NETWORKS = 10
 ENOUGH_NETWORKS = 30
 PLANNED_NETWORKS = 250
 SHORTEST_S, LONGEST_S = 0.05, 0.3
-QUIET_ENOUGH = 0.1
-ODD_RATIO = 0.15
 
 
 def default_spaces() -> tuple[SearchSpace, ...]:
@@ -56,10 +55,10 @@ def profile(
     """Measure this machine for `minutes` and return what was learned of it.
 
     Networks of `spaces` (when those are all measured, or none is given: a spread of the catalogue) are measured one
-    by one; a fifth is held out to say how
-    far predictions can be trusted. A reference kernel runs between repetitions, so that only quiet moments count;
-    doubtful networks are measured a second time. `step` advances in seconds. Rows go to the file `journal` as they
-    come; rows found there are taken over, so after an interruption the same call goes on where it was.
+    by one; a fifth is held out to say how far predictions can be trusted. A reference kernel runs between
+    repetitions, so that only quiet moments count; doubtful networks are measured a second time. `step` advances in
+    seconds. Rows go to the file `journal` as they come; rows found there are taken over, so after an interruption
+    the same call goes on where it was.
 
     Raises NasError for an unknown runtime, an impossible setting, or too few networks measured.
     """
@@ -90,28 +89,12 @@ def profile(
 
 def _measured(meter: Meter, network: Network, seconds: float, rows: Sequence[Row]) -> Profile:
     """Measure once; when the result is doubtful, once more, and take the better one."""
-    usual = _usual_ratio([row.profile for row in rows])
+    usual = Usual.of([row.profile for row in rows])
     first = meter.profile(network, seconds=seconds)
-    if _doubt(first, usual) == 0:
+    if usual.doubt(first) == 0:
         return first
     second = meter.profile(network, seconds=seconds)
-    return min(first, second, key=lambda found: _doubt(found, usual))
-
-
-def _ratio(found: Profile) -> float:
-    """Time of the kernels over time of the whole network."""
-    return sum(found.kernel_ms) / found.latency.median_ms
-
-
-def _usual_ratio(found: Sequence[Profile]) -> float | None:
-    return float(np.median([_ratio(one) for one in found])) if len(found) >= FEWEST_NETWORKS else None
-
-
-def _doubt(found: Profile, usual: float | None) -> float:
-    """0 for a measurement to believe; else larger for more disturbance or disagreement of parts and whole."""
-    quiet = min(found.latency.quiet_share, found.kernels_quiet_share)
-    odd = 0.0 if usual is None else max(0.0, abs(np.log(_ratio(found) / usual)) - ODD_RATIO)
-    return max(0.0, QUIET_ENOUGH - quiet) + odd
+    return min(first, second, key=usual.doubt)
 
 
 def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:
@@ -121,8 +104,8 @@ def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:
 
 def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float) -> Target:
     """The rows to believe as a target; doubtful ones only as far as there are too few others."""
-    usual = _usual_ratio([row.profile for row in rows])
-    doubts = [_doubt(row.profile, usual) for row in rows]
+    usual = Usual.of([row.profile for row in rows])
+    doubts = [usual.doubt(row.profile) for row in rows]
     limit = sorted(doubts)[:ENOUGH_NETWORKS][-1] if doubts else 0.0
     kept = [row for row, doubt in zip(rows, doubts, strict=True) if doubt <= limit]
     number: dict[Kernel, int] = {}

@@ -25,7 +25,8 @@ class Measurement:
     """Milliseconds of one inference: median, 10th and 90th percentile of the repetitions that count.
 
     `quiet_share` is the share of repetitions that nothing disturbed: near 1.0 on an idle machine, and 0.0 where only
-    disturbed ones could be had, so that the figures are not to be trusted.
+    disturbed ones could be had, so that the figures are not to be trusted. `reference_ms` is what the reference took
+    beside the repetitions that count; `None` without one.
     """
 
     median_ms: float
@@ -33,6 +34,7 @@ class Measurement:
     high_ms: float
     repeats: int
     quiet_share: float
+    reference_ms: float | None = None
 
 
 @dataclass
@@ -64,11 +66,15 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Repetitions:
-    """Repeated timings: seconds each took, which were undisturbed, and processor seconds where they can be told."""
+    """Repeated timings: seconds each took, and which were undisturbed.
+
+    Where they are known: processor seconds, and seconds of the reference beside each (the slower of both sides).
+    """
 
     wall_s: tuple[float, ...]
     calm: tuple[bool, ...]
     busy_s: tuple[float, ...] | None = None
+    reference_s: tuple[float, ...] | None = None
 
     @property
     def taken_s(self) -> npt.NDArray[np.float64]:
@@ -91,9 +97,12 @@ class Repetitions:
 
     def summary(self) -> Measurement:
         """Median and spread of the repetitions that count."""
-        taken_ms = 1e3 * self.taken_s[self.counted()]
-        low, median, high = np.quantile(taken_ms, (LOW, 0.5, HIGH))
-        return Measurement(float(median), float(low), float(high), len(self.wall_s), self.quiet_share)
+        counted = self.counted()
+        low, median, high = np.quantile(1e3 * self.taken_s[counted], (LOW, 0.5, HIGH))
+        beside = None
+        if self.reference_s is not None:
+            beside = 1e3 * float(np.median(np.asarray(self.reference_s)[counted]))
+        return Measurement(float(median), float(low), float(high), len(self.wall_s), self.quiet_share, beside)
 
 
 def repeat(
@@ -118,6 +127,7 @@ def repeat(
         run()
     wall: list[float] = []
     busy: list[float] = []
+    beside: list[float] = []
     calm: list[bool] = []
     start = clock()
     last = reference.seconds() if reference else 0.0
@@ -133,6 +143,12 @@ def repeat(
         undisturbed = not single_thread or wall[-1] - busy[-1] <= WAITED_SHARE * wall[-1] + WAITED_S
         if reference:
             first, last = last, reference.seconds()
-            undisturbed &= max(first, last) <= SLOW_REFERENCE * reference.calm_s
+            beside.append(max(first, last))
+            undisturbed &= beside[-1] <= SLOW_REFERENCE * reference.calm_s
         calm.append(undisturbed)
-    return Repetitions(tuple(wall), tuple(calm), tuple(busy) if single_thread else None)
+    return Repetitions(
+        tuple(wall),
+        tuple(calm),
+        tuple(busy) if single_thread else None,
+        tuple(beside) if reference else None,
+    )

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from predictors.kernels import Kernel
+from predictors.kernels import Kernel, kernels
 from predictors.latency import network_latency_ms
-from predictors.roofline import Roofline, attainable_efficiency, efficiency_gap, network_efficiency
+from predictors.roofline import (
+    AnalyticEnergy,
+    Roofline,
+    attainable_efficiency,
+    efficiency_gap,
+    network_efficiency,
+    network_energy_mj,
+)
 from search_spaces.catalog import CATALOG
 
 WATERLINES = (10.0, 25.0, 50.0, 100.0)
@@ -42,3 +49,13 @@ def test_a_kernel_is_limited_by_arithmetic_or_by_traffic(rng: np.random.Generato
     assert model.predict_ms([]).shape == (0,)
     space = CATALOG["mobile"]((3, 32, 32), 10)
     assert network_latency_ms(model, space.build(space.sample(rng))) > 0
+
+
+def test_energy_adds_up_over_kernels(rng: np.random.Generator) -> None:
+    space = CATALOG["mobile"]((3, 32, 32), 10)
+    network = space.build(space.sample(rng))
+    parts = kernels(network)
+    moved = sum(kernel.moved_elements for kernel in parts)
+    macs = sum(kernel.macs for kernel in parts)
+    found = network_energy_mj(AnalyticEnergy(5.0, 100.0), network)
+    assert found == pytest.approx((5.0 * macs + 100.0 * 4 * moved) * 1e-9)

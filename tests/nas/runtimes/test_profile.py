@@ -1,12 +1,14 @@
 """Profiling for a second or two: what is written, resumed and said."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks import device_latency
 from nas.runtimes.base import Setting
 from nas.runtimes.journal import Journal
 from nas.runtimes.profile import FEWEST_NETWORKS, profile, profile_to_file
@@ -52,6 +54,13 @@ def test_rows_are_kernels_of_networks_of_the_space(file: Path, space: SearchSpac
     assert all(kernel.sparsity == 0 for kernel in target.kernels)
     assert {kernel.in_shape[0] for kernel in target.kernels if kernel.kind == "conv"} & {1}
     assert max(network.kernels[-1] for network in target.networks) < len(target.kernels)
+
+
+def test_the_benchmark_prints_its_figures(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device_latency.main(["--target", str(file), "--networks", "4", "--seconds", "0.01", "--size", "8"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["figure"] for line in lines] == ["within_10_percent", "median_error", "spearman"]
+    assert {"macs", "roofline"} < set(lines[0]["baseline"])
 
 
 def test_an_interrupted_profile_goes_on(tmp_path: Path, space: SearchSpace) -> None:

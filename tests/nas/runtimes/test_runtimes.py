@@ -9,9 +9,11 @@ import pytest
 
 from nas.runtimes.base import Setting, find_runtime, known_runtimes
 from nas.runtimes.machine import machine_fingerprint
+from nas.runtimes.meter import meter_for
 from nas.runtimes.onnx_graph import network_to_onnx
 from nas.runtimes.onnxruntime import attribute, measure_ms
 from predictors.kernels import FUSED_ACTIVATIONS, kernels
+from predictors.target import Identity, Target
 from search_spaces import NasError, Network, NetworkBuilder
 from search_spaces.catalog.mobile import mobile
 
@@ -123,6 +125,15 @@ def test_layout_changes_belong_to_the_plain_kernel(tmp_path: Path) -> None:
 def _at_the_ends(graph: onnx.GraphProto) -> set[str]:
     ends = {tensor.name for tensor in [*graph.input, *graph.output]}
     return {node.name for node in graph.node if ends & {*node.input, *node.output}}
+
+
+def test_a_target_is_measured_only_on_its_machine(rng: np.random.Generator) -> None:
+    identity = Identity("onnxruntime", "", "cpu", "", 1, 1, "fp32", "graph")
+    here = Target("desk", "measured", identity, machine_fingerprint())
+    assert meter_for(here).latency(random_network(rng), seconds=0.02).median_ms > 0
+    elsewhere = Target("desk", "measured", identity, machine_fingerprint() | {"processor": "an abacus"})
+    with pytest.raises(NasError, match="'desk' describes another machine"):
+        meter_for(elsewhere)
 
 
 def test_the_machine_has_a_fingerprint() -> None:
