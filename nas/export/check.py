@@ -94,6 +94,7 @@ def onnx_model(model: "nn.Module", network: Network, weights: "Weights") -> Onnx
 
     The former takes batches of any size, the latter one sample at a time.
     """
+    import onnx
     import torch
 
     try:
@@ -104,11 +105,12 @@ def onnx_model(model: "nn.Module", network: Network, weights: "Weights") -> Onnx
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 input_names=[INPUT_NAME],
-                output_names=[name for name, _ in network.outputs if name not in network.training_only],
                 external_data=False,
                 verbose=False,
             )
-        assert program is not None
+            assert program is not None
+            _name_outputs(program.model.graph, [n for n, _ in network.outputs if n not in network.training_only])
+            onnx.checker.check_model(program.model_proto)
         return OnnxModel(program.model_proto.SerializeToString(), "torch.onnx")
     except Exception as error:
         from nas.runtimes.onnx_graph import network_to_onnx
@@ -116,6 +118,15 @@ def onnx_model(model: "nn.Module", network: Network, weights: "Weights") -> Onnx
         reason = str(error).strip().partition("\n")[0]
         logging.getLogger("nas").warning("torch.onnx cannot export this network (%s): batches of one", reason)
         return OnnxModel(network_to_onnx(network, weights, input_name=INPUT_NAME), "operator graph")
+
+
+def _name_outputs(graph: Any, names: Sequence[str]) -> None:
+    """Call the outputs of an ONNX graph `names`, whatever inner values have these names already."""
+    for value in (value for node in graph for value in node.outputs):
+        if value.name in names:
+            value.name = f"inner_{value.name}"
+    for value, name in zip(graph.outputs, names, strict=True):
+        value.name = name
 
 
 @contextmanager
@@ -132,7 +143,7 @@ def _quiet() -> "Iterator[None]":
         logger.setLevel(level)
 
 
-def onnx_difference(onnx: OnnxModel, model: "nn.Module", network: Network) -> float:
+def onnx_difference(written: OnnxModel, model: "nn.Module", network: Network) -> float:
     """Difference of ONNX Runtime from `model` in float32, for single samples and, where they may, batches."""
     import torch
     from onnxruntime import InferenceSession, SessionOptions
@@ -140,11 +151,11 @@ def onnx_difference(onnx: OnnxModel, model: "nn.Module", network: Network) -> fl
     options = SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = InferenceSession(onnx.data, options, providers=["CPUExecutionProvider"])
+    session = InferenceSession(written.data, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     inputs = sample_inputs(network).float()
     worst = 0.0
-    for part in [inputs[:1]] + ([inputs] if onnx.writer == "torch.onnx" else []):
+    for part in [inputs[:1]] + ([inputs] if written.writer == "torch.onnx" else []):
         answers = session.run(names, {INPUT_NAME: part.numpy()})
         got = dict(zip(names, map(torch.from_numpy, answers), strict=True))
         with torch.no_grad():

@@ -17,7 +17,7 @@ NORMALISATION = Normalisation((0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
 
 def main(folder: Path) -> None:
     """Export a small network with sparse, dilated and grouped convolutions, and its answers to fixed images."""
-    space = mobile((3, 16, 16), 10, widths=((16,), (24,)), depths=((2,), (2,)), strides=(1, 2), sparsities=(0.5, "2:4"))
+    space = mobile((3, 8, 8), 10, widths=((16,), (24,)), depths=((2,), (1,)), strides=(1, 2), sparsities=(0.5, "2:4"))
     architecture = space.sample(np.random.default_rng(3))
     network = space.build(architecture)
     weights = NetworkModule(network, seed=0).weights()

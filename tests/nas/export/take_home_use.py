@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PROJECT = ("nas", "search_spaces", "predictors", "benchmarks")
-STEPS = 30
+STEPS = 25
 
 
 class Refuse(importlib.abc.MetaPathFinder):
@@ -62,7 +62,7 @@ def train(network, x, y):  # type: ignore[no-untyped-def]
     from torch.nn import functional
 
     network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     losses = []
     for _ in range(STEPS):
         loss = functional.cross_entropy(network(x), y)
