@@ -59,6 +59,9 @@ SPACE is a catalogue name, `file.py:function`, `module:function`, or a recipe's 
 app.add_typer(space_app, name="space")
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
+SearchName = Annotated[
+    str | None, typer.Option("--search", metavar="NAME", help="One of its searches; without it, the recipe's own.")
+]
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="The space.")]
 Overrides = Annotated[
     list[str] | None,
@@ -184,42 +187,52 @@ def profile(
 @app.command()
 def train(run: RunName) -> None:
     """Train the shared weights of a run, continuing from its last checkpoint."""
-    from nas.api import open_run
+    from nas.cli_runs import train as train_run
 
-    open_run(run).train()
-
-
-@app.command()
-def search(run: RunName) -> None:
-    """Search in a run whose shared weights are trained, continuing from its last trial."""
-    from nas.api import open_run
-
-    open_run(run).search()
+    reached = train_run(run)
+    typer.echo("trained to the end" if reached else "stopped at the time budget; call again to go on")
 
 
 @app.command()
-def front(run: RunName, as_json: AsJson = False) -> None:
+def search(run: RunName, overrides: Overrides = None) -> None:
+    """Search in a run whose shared weights are trained, continuing from its last trial.
+
+    Other objectives or limits need no training: give the search a name of its own.
+
+    Example: `nas search quickstart --set search.name=tiny --set 'search.limits.weight_bytes="32 KiB"'`
+    """
+    from nas.cli_runs import search_again
+
+    typer.echo(f"report: {search_again(run, overrides or ())}")
+
+
+@app.command()
+def front(run: RunName, search: SearchName = None, as_json: AsJson = False) -> None:
     """Print the Pareto front of a run.
 
     Example: `nas front quickstart`
     """
     import json
 
-    from nas.api import open_run
+    from nas.cli_runs import opened, print_front
 
-    rows = open_run(run).front()
-    typer.echo(json.dumps(rows, indent=1) if as_json else text_table(rows))
+    found = opened(run, search)
+    if as_json:
+        typer.echo(json.dumps(found.front, indent=1))
+    else:
+        print_front(found)
 
 
 @app.command()
 def report(
     run: RunName,
+    search: SearchName = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write the report of a run anew and print where it is."""
-    from nas.api import open_run
+    from nas.cli_runs import opened, report_path
 
-    path = open_run(run).report()
+    path = report_path(opened(run, search))
     typer.echo(str(path))
     if show:
         typer.launch(str(path))
@@ -229,27 +242,31 @@ def report(
 def explain(
     run: RunName,
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Its id, or how that starts.")],
+    search: SearchName = None,
 ) -> None:
     """Say what an architecture is made of and what each of its operators costs."""
-    from nas.api import open_run
+    from nas.cli_runs import opened
 
-    typer.echo(open_run(run).explain(arch))
+    typer.echo(opened(run, search).explain(arch))
 
 
 @app.command()
 def export(
     run: RunName,
     arch: Annotated[str | None, typer.Option(help="An architecture's id; without it, the recipe's choice.")] = None,
-    formats: Annotated[str, typer.Option("--format", help="pytorch, onnx, or both with a comma.")] = "pytorch,onnx",
+    formats: Annotated[
+        str | None, typer.Option("--format", help="pytorch, onnx, or both with a comma; without it, as the recipe.")
+    ] = None,
+    search: SearchName = None,
 ) -> None:
     """Write networks as folders that need this project no longer.
 
     Example: `nas export quickstart --arch 3f9a --format pytorch`
     """
-    from nas.api import open_run
+    from nas.cli_runs import opened
 
-    wanted = tuple(part.strip() for part in formats.split(","))
-    for folder in open_run(run).export(arch, wanted):
+    wanted = None if formats is None else tuple(part.strip() for part in formats.split(","))
+    for folder in opened(run, search).export(arch, wanted):
         typer.echo(str(folder))
 
 

@@ -35,10 +35,12 @@ class _Lines:
         self._every_s, self._clock = every_s, clock
         self._started = self._said = clock()
         self._done = 0.0
+        self._since: tuple[float, float] | None = None
         self._note = ""
 
     def advance(self, amount: float = 1.0, *, note: str = "") -> None:
         self._done += amount
+        self._since = self._since or (self._clock(), self._done)
         self._note = note or self._note
         if self._clock() - self._said >= self._every_s:
             self._said = self._clock()
@@ -49,12 +51,17 @@ class _Lines:
         self._emit(_joined(f"{self._title}: {outcome} after {elapsed}", self._note))
 
     def _line(self) -> str:
-        elapsed = self._clock() - self._started
-        if self._total is None or not self._done:
-            return _joined(f"{self._title}: {duration(elapsed)} so far", self._note)
-        left = elapsed * max(self._total - self._done, 0.0) / self._done
-        share = 100 * self._done / self._total
-        return _joined(f"{self._title}: {share:.0f} %, about {duration(left)} left", self._note)
+        """Return the state; the rate leaves out start-up and what a resumed step had done before."""
+        now = self._clock()
+        so_far = f"{duration(now - self._started)} so far"
+        if self._total is None or self._since is None:
+            return _joined(f"{self._title}: {so_far}", self._note)
+        share = f"{100 * self._done / self._total:.0f} %" if self._total else "100 %"
+        since, before = self._since
+        if self._done <= before or now <= since:
+            return _joined(f"{self._title}: {share}, {so_far}", self._note)
+        left = (now - since) * max(self._total - self._done, 0.0) / (self._done - before)
+        return _joined(f"{self._title}: {share}, about {duration(left)} left", self._note)
 
 
 @contextmanager

@@ -51,6 +51,23 @@ def test_plain_lines_tell_the_time_left() -> None:
     ]
 
 
+def test_start_up_and_resumed_work_do_not_bend_the_estimate() -> None:
+    clock, out = Clock(), io.StringIO()
+    clock.now = 100.0
+    with progress("train", 100, stream=out, every_s=10, clock=clock) as step:
+        clock.now = 140.0
+        step.advance(50)
+        for _ in range(2):
+            clock.now += 10.0
+            step.advance(5)
+    assert out.getvalue().splitlines() == [
+        "train: 50 %, 0:40 so far",
+        "train: 55 %, about 1:30 left",
+        "train: 60 %, about 1:20 left",
+        "train: done after 1:00",
+    ]
+
+
 def test_an_unknown_total_tells_the_time_so_far() -> None:
     clock, out = Clock(), io.StringIO()
     with progress("compile", None, stream=out, every_s=10, clock=clock) as step:

@@ -1,0 +1,109 @@
+"""What the commands on a finished or stopped run do: open it, search it again, print its front."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.api import finish, open_run
+from nas.console import log_to
+from nas.pipeline import Run
+from nas.recipe import Recipe, load_recipe
+from search_spaces.errors import NasError, unknown_name
+from search_spaces.files import write_text
+
+MAY_CHANGE = ("search", "export")
+
+
+def opened(name: str, search: str | None) -> Run:
+    """Return the run called `name`, seen through its search called `search` (None: the recipe's own).
+
+    Raises NasError when there is no such run, or it has no such search.
+    """
+    run = open_run(name)
+    own = run.recipe.search.name
+    if search in (None, own):
+        return run
+    recipes = {path.parent.name: path for path in run.path.glob("searches/*/recipe.toml")}
+    if search not in recipes:
+        raise unknown_name("search", str(search), {own, *recipes})
+    return Run(run.folder, load_recipe(recipes[search]))
+
+
+def search_again(name: str, overrides: Sequence[str]) -> Path:
+    """Search the run called `name` with its trained weights; return the report.
+
+    With `overrides` of the recipe's search it is a further search of its own name, kept beside the
+    others; the shared weights are not trained again. Raises NasError when the overrides change more.
+    """
+    run = open_run(name)
+    if overrides:
+        recipe = load_recipe(run.path, overrides)
+        _check_further(run, recipe)
+        place = run.folder.search(recipe.search.name) / "recipe.toml"
+        if place.is_file() and load_recipe(place) != recipe:
+            raise NasError(f"{place.parent} holds a search with other settings: choose another search.name")
+        if recipe != run.recipe:
+            write_text(place, recipe.to_toml())
+        run = Run(run.folder, recipe)
+    with log_to(run.path / "log.txt"):
+        finish(run, run.search().evaluations)
+        return report_path(run)
+
+
+def _check_further(run: Run, recipe: Recipe) -> None:
+    """Raise NasError unless `recipe` differs from that of `run` as a search of another name may."""
+    before, now = run.recipe.model_dump(), recipe.model_dump()
+    changed = [key for key in now if now[key] != before[key] and key not in MAY_CHANGE]
+    if changed:
+        raise NasError(
+            f"only keys of search and export may change in a trained run, not those of {', '.join(changed)}: "
+            "start a run of its own with `nas run --name NAME`"
+        )
+    if now != before and recipe.search.name == run.recipe.search.name:
+        raise NasError(
+            f"the run has a search called {recipe.search.name!r} with other settings: "
+            "give this one a name with --set search.name=NAME"
+        )
+
+
+def train(name: str) -> bool:
+    """Train the shared weights of the run called `name`; return whether the end was reached."""
+    run = open_run(name)
+    if not run.trains_supernet:
+        raise NasError(
+            f"{run.path} needs no shared weights: its recipe has no error among objectives and limits, "
+            "an evaluate of its own, or supernet.enabled = false"
+        )
+    with log_to(run.path / "log.txt"):
+        return run.train()
+
+
+def report_path(run: Run) -> Path:
+    """Write the report of the search that `run` is seen through; return where it is.
+
+    The recipe's own search has report.html; a further one report-<its name>.html.
+    """
+    own = run.folder.recipe().search.name
+    if run.recipe.search.name == own:
+        return run.report()
+    from nas.report import write_report
+    from nas.reporting import report_data
+
+    path = run.folder.report.with_name(f"report-{run.recipe.search.name}.html")
+    write_report(report_data(run), path)
+    return path
+
+
+def print_front(run: Run) -> None:
+    """Print the front of `run` as a table on standard output; NasError when there is none yet."""
+    from rich.console import Console
+
+    from nas.report.data import FrontEntry
+    from nas.report.terminal import front_table
+
+    if not run.front:
+        raise NasError(f"{run.path} has no front yet: `nas run {run.path} --resume` goes on with it")
+    entries = [FrontEntry.from_json(entry) for entry in run.front]
+    section = run.recipe.search
+    Console(width=None if Console().is_terminal else 200).print(
+        front_table(entries, section.objectives, limits=section.limits)
+    )
