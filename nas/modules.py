@@ -51,8 +51,8 @@ class Mode:
 
     @property
     def training(self) -> bool:
-        """Whether outputs that serve training only are wanted."""
-        return self.batch_statistics and self.dropout
+        """Whether gradients are wanted, and outputs that serve training only."""
+        return self.batch_statistics and self.momentum is None
 
 
 INFERENCE = Mode()
@@ -89,7 +89,7 @@ def _conv(op: Conv, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mo
         _weight(op, weights, mode),
         weights.get("bias"),
         window=window,
-        training=mode.batch_statistics,
+        training=mode.training,
     )
 
 

@@ -41,15 +41,18 @@ class Supernet:
         """The supernet with room for exactly `networks`."""
         return cls(shared_shapes(uses_of(networks)), seed=seed)
 
-    def weights_for(self, network: Network) -> dict[str, dict[str, Tensor]]:
+    def weights_for(
+        self, network: Network, *, tensors: Mapping[str, Tensor] | None = None
+    ) -> dict[str, dict[str, Tensor]]:
         """The tensors of `network`, views of the shared ones through which gradients flow.
 
-        {weight path: {tensor name: tensor}}, without running statistics. Raises `NasError` for a
-        network of another space.
+        {weight path: {tensor name: tensor}}, without running statistics. `tensors` stands in for the
+        shared ones, such as their moving average. Raises `NasError` for a network of another space.
         """
+        source = self.tensors if tensors is None else tensors
         weights: dict[str, dict[str, Tensor]] = {}
         for path, name, shared, cut in self._plan(network):
-            weights.setdefault(path, {})[name] = cut(self.tensors[shared])
+            weights.setdefault(path, {})[name] = cut(source[shared])
         return weights
 
     def extract(self, network: Network, statistics: Weights) -> dict[str, dict[str, Tensor]]:
