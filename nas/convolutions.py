@@ -63,7 +63,7 @@ def _planar(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, trai
             return _joined(parts, x.shape, spacing)
     if narrow and window.dilation == (1, 1):
         y: Tensor = _Depthwise.apply(x, weight, window)  # type: ignore[no-untyped-call]
-        return y if bias is None else y + bias.view(-1, 1, 1)
+        return y if bias is None else y + bias.to(y.dtype).view(-1, 1, 1)
     if weight.shape[1] == 2 and x.shape[1] % 4 == 0:
         weight = _groups_of_four(weight, x.shape[1])
     return _plain(x, weight, bias, window)

@@ -40,7 +40,8 @@ class Segments:
     """Where the input channels of an architecture lie in the shared input axis.
 
     sizes: the largest size of each segment. origins: their names, where architectures differ in how
-    many segments they have; `None` where segments correspond by position.
+    many segments they have; `None` where segments correspond by position. A segment on its own that
+    is none of those named takes the first place.
     """
 
     sizes: tuple[int, ...]
@@ -53,9 +54,11 @@ class Segments:
         found = []
         for number, (origin, size) in enumerate(layout):
             position = number
-            if self.origins is not None:
-                position = self.origins.index(origin) if origin in self.origins else -1
-            if position < 0 or size > self.sizes[position]:
+            if self.origins is not None and origin in self.origins:
+                position = self.origins.index(origin)
+            elif self.origins is not None and len(layout) > 1:
+                return None
+            if size > self.sizes[position]:
                 return None
             found.append((sum(self.sizes[:position]), size))
         return tuple(found)
@@ -146,7 +149,10 @@ def _segments(uses: list[Use]) -> Segments:
     largest: dict[str, int] = {}
     for use in sorted(uses, key=lambda use: -len(use.layout)):
         for origin, size in use.layout:
-            largest[origin] = max(size, largest.get(origin, 0))
+            if len(use.layout) > 1 or origin in largest:
+                largest[origin] = max(size, largest.get(origin, 0))
+            else:
+                largest = {name: max(size, room) for name, room in largest.items()}
     return Segments(tuple(largest.values()), tuple(largest))
 
 

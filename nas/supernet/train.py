@@ -140,7 +140,7 @@ class Trainer:
         if self.state.finished:
             return True
         if self.state.bf16 is None:
-            self.state.bf16 = self._wants_bf16()
+            self.choose_precision()
             self.save()
         saved = time.monotonic()
         with deferred_interrupt() as interrupted:
@@ -161,6 +161,11 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         return True
+
+    def choose_precision(self) -> str:
+        """Settle on "fp32" or "bf16" as the settings say, by timed steps for "auto", and tell which."""
+        self.state.bf16 = self._wants_bf16()
+        return "bf16" if self.state.bf16 else "fp32"
 
     def step_seconds(self, steps: int = 3) -> float:
         """Seconds of one training step, timed without changing any weight."""
