@@ -8,8 +8,8 @@ from nas.search.domain import Floats
 from nas.search.record import Evaluation, distinct
 from search_spaces.builder import Value
 
-TREES = 60
-REPEATS = 5
+TREES = 40
+REPEATS = 3
 FEWEST = 12
 
 
@@ -34,7 +34,7 @@ def importances(
         target = np.array([evaluation.values[objective] for evaluation in known])
         if not names or target.std() <= 1e-12 * max(1.0, abs(float(target.mean()))):
             continue
-        forest = RandomForestRegressor(TREES, random_state=seed, n_jobs=1).fit(columns, target)
+        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=seed, n_jobs=1).fit(columns, target)
         shuffled = permutation_importance(forest, columns, target, n_repeats=REPEATS, random_state=seed, n_jobs=1)
         weights = np.maximum(shuffled.importances_mean, 0.0)
         total = float(weights.sum())

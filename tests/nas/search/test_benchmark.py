@@ -42,5 +42,5 @@ def test_it_prints_one_line_per_figure(data_folder: Path, capsys: pytest.Capture
 
 
 def test_an_unknown_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NasError, match="unknown table 'other.json'"):
+    with pytest.raises(NasError, match=r"unknown table 'other\.json'"):
         read_table(tmp_path / "other.json")

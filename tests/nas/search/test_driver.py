@@ -279,6 +279,21 @@ def test_hardware_only(world: World, tmp_path: Path) -> None:
     assert set(result.evaluations[0].values) == {"macs", "params"}
 
 
+def test_with_the_real_tables(world: World, tmp_path: Path) -> None:
+    from predictors.tables import CostTables
+
+    tables = CostTables(world.coded)
+    limits = {"peak_memory_bytes": 30_000.0}
+    problem = world.problem(
+        coded=tables.compiled, score=tables.score, known=tables.names, figures=tables.plain, limits=limits
+    )
+    result = search(problem, replace(SETTINGS, evaluations=10, random_evaluations=3), tmp_path)
+    assert len(result.evaluations) == 13
+    assert all(one.feasible and one.values["peak_memory_bytes"] <= 30_000 for one in result.evaluations)
+    with pytest.raises(NasError, match="peak_memory_bytes may be at most 1,000, but the smallest"):
+        search(replace(problem, limits={"peak_memory_bytes": 1000.0}), SETTINGS, tmp_path / "other")
+
+
 def test_a_changed_space_is_refused_on_resume(world: World, tmp_path: Path) -> None:
     def stack(net, pick):
         import search_spaces as ss
