@@ -212,9 +212,18 @@ def test_toml_round_trip(
     assert recipe_from(tomllib.loads(recipe.to_toml())) == recipe
 
 
-def test_overrides(repository: Path) -> None:
+@pytest.fixture
+def own_recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[space]\nname = "mobile"\n[task]\ndata = "digits"\n[search.limits]\npeak_memory_bytes = "256 KiB"\n'
+    )
+    return path
+
+
+def test_overrides(own_recipe: Path) -> None:
     recipe = load_recipe(
-        repository / "runs" / "quickstart.toml",
+        own_recipe,
         [
             "search.evaluations=500",
             'search.limits.latency_ms="1.5 ms"',
@@ -241,9 +250,9 @@ def test_overrides(repository: Path) -> None:
         ("search.evaluatons=1", "search.evaluatons: unknown key; did you mean 'evaluations'"),
     ],
 )
-def test_wrong_overrides(override: str, said: str, repository: Path) -> None:
+def test_wrong_overrides(override: str, said: str, own_recipe: Path) -> None:
     with pytest.raises(NasError) as caught:
-        load_recipe(repository / "runs" / "quickstart.toml", [override])
+        load_recipe(own_recipe, [override])
     assert said in str(caught.value)
 
 
