@@ -1,16 +1,16 @@
 """Costs of every node a compiled space can have, evaluated from its field tables; nothing is built."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from predictors.counts import bytes_of_saves
 from predictors.energy import MOVED_ELEMENT_COST_IN_MACS
 from predictors.kernels import Kernel, kernel_of
 from predictors.latency import LatencyModel
 from predictors.table_observers import CHANNELS, OWN, POSITIONS, SAVED, live_elements_of
-from predictors.counts import bytes_of_saves
 from search_spaces.compile_lookup import Table, joined_variables, spread
 from search_spaces.compile_nodes import NodeForm, attribute_parts, combined, input_parts, operator_of, shapes_of
 from search_spaces.compiled import CompiledSpace
@@ -39,14 +39,12 @@ def node_costs(compiled: CompiledSpace, latency: LatencyModel | None) -> list[No
     work = _Work(compiled, latency)
     numbered = [work.numbered(form) for form in compiled.nodes]
     costs = work.costs()
-    return [
-        NodeCosts(
-            form.name,
-            {figure: _where_present(form, Table(place.variables, values[place.values])) for figure, values in costs.items()},
-            _where_present(form, _live(compiled, form)),
-        )
-        for form, place in zip(compiled.nodes, numbered, strict=True)
-    ]
+    found = []
+    for form, place in zip(compiled.nodes, numbered, strict=True):
+        tables = {figure: Table(place.variables, values[place.values]) for figure, values in costs.items()}
+        sums = {figure: _where_present(form, table) for figure, table in tables.items()}
+        found.append(NodeCosts(form.name, sums, _where_present(form, _live(compiled, form))))
+    return found
 
 
 class _Work:
@@ -55,7 +53,8 @@ class _Work:
     def __init__(self, compiled: CompiledSpace, latency: LatencyModel | None) -> None:
         self._learned = compiled.learned
         self._latency = latency
-        self._figures = (*asdict(Counts()), "training_memory_bytes")
+        self._counted = tuple(field.name for field in fields(Counts))
+        self._figures = (*self._counted, "training_memory_bytes")
         self._rows: list[tuple[float, ...]] = []
         self._kernels: list[int] = []
         self._numbers: dict[tuple[object, ...], int] = {}
@@ -75,22 +74,25 @@ class _Work:
         return Table(found.place.variables, numbers[found.place.values])
 
     def _evaluate(self, kind: type[Operator], values: Mapping[str, object]) -> int:
+        if any(f".{field.name}" not in values for field in fields(kind)):  # type: ignore[arg-type]
+            return -1
         try:
             flags, producers, saved = values["flags"], values["producers"], values[SAVED]
             op, shapes = operator_of(kind, values), shapes_of(values)
             out = op.infer(shapes)
-            counts = asdict(op.counts(shapes))
+            counts = op.counts(shapes)
         except (KeyError, ShapeError):  # a combination that was never reached
             return -1
-        assert isinstance(flags, tuple) and isinstance(producers, tuple) and isinstance(saved, tuple)
+        assert isinstance(flags, tuple)
+        assert isinstance(producers, tuple)
+        assert isinstance(saved, tuple)
         used, owner = flags
         kernel = None
-        if not owner:
-            counts |= dict.fromkeys(SHARED_ONCE, 0)
         if used and self._latency is not None:
             makers = [self._learned.operators[name] for name in producers]
             kernel = kernel_of(op, shapes, makers, fusion=self._latency.fusion)
-        row = (*counts.values(), bytes_of_saves(op, shapes, out, saved))
+        counted = (0 if name in SHARED_ONCE and not owner else getattr(counts, name) for name in self._counted)
+        row = (*counted, bytes_of_saves(op, shapes, out, saved))
         self._rows.append(tuple(map(float, row)) if used else (0.0,) * len(row))
         self._kernels.append(
             -1 if kernel is None else self._kernel_numbers.setdefault(kernel, len(self._kernel_numbers))

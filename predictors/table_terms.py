@@ -1,10 +1,12 @@
 """Cost tables of nodes merged into few terms, and their look-up for whole populations."""
 
+import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,50 +23,51 @@ PACK = 4
 """Figures per term: rows of 32 bytes are what `numpy.take` copies fastest."""
 
 
-def merged(
-    tables: Iterable[Table], sizes: Sequence[int], combine: Combine, names: Callable[[int], str]
-) -> list[Table]:
+def merged(tables: Iterable[Table], sizes: Sequence[int], combine: Combine, names: Callable[[int], str]) -> list[Table]:
     """`tables` joined into few over unions of their variables, by `combine`; each has at most `MERGED_ENTRIES`.
 
     Single tables beyond that are kept; `SpaceError` that names their variables beyond `TERM_ENTRIES`.
     """
-    by_scope: dict[tuple[int, ...], npt.NDArray[Any]] = {}
+    groups: dict[frozenset[int], list[Table]] = {}
     for table in tables:
-        known = by_scope.get(table.variables)
-        by_scope[table.variables] = table.values if known is None else combine(known, table.values)
+        groups.setdefault(frozenset(table.variables), []).append(table)
+    entries: dict[frozenset[int], int] = {}
 
-    def entries(scope: Iterable[int]) -> int:
-        return math.prod(sizes[v] for v in scope)
+    def size(scope: frozenset[int]) -> int:
+        if scope not in entries:
+            entries[scope] = math.prod(sizes[v] for v in scope)
+        return entries[scope]
 
-    for scope in by_scope:
-        if entries(scope) > TERM_ENTRIES:
+    for scope in groups:
+        if size(scope) > TERM_ENTRIES:
             raise SpaceError(
-                f"the costs of one operator depend on {len(scope)} choices in {entries(scope)} ways (at most "
-                f"{TERM_ENTRIES} can be tabulated): {', '.join(map(names, scope))}. Offer fewer options, or let it "
-                "depend on fewer of them"
+                f"the costs of one operator depend on {len(scope)} choices in {size(scope)} ways (at most "
+                f"{TERM_ENTRIES} can be tabulated): {', '.join(map(names, sorted(scope)))}. Offer fewer options, or "
+                "let it depend on fewer of them"
             )
-    scopes = [frozenset(scope) for scope in by_scope]
-    members = {scope: [Table(tuple(sorted(scope)), by_scope[tuple(sorted(scope))])] for scope in scopes}
-    while True:
-        best = min(_mergeable(list(members), entries), key=lambda pair: pair[0], default=None)
-        if best is None:
-            break
-        _, first, second = best
-        joint = members.pop(first) + members.pop(second)
-        members.setdefault(first | second, []).extend(joint)
-    return [joined(group, combine) for group in members.values()]
+    pairs: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
 
+    def offer(first: frozenset[int], others: Iterable[frozenset[int]]) -> None:
+        for second in others:
+            joint, larger = size(first | second), max(size(first), size(second))
+            if joint <= max(MERGED_ENTRIES, larger):
+                heapq.heappush(pairs, (joint - larger, tuple(sorted(first)), tuple(sorted(second))))
 
-def _mergeable(
-    scopes: list[frozenset[int]], entries: Callable[[Iterable[int]], int]
-) -> Iterator[tuple[tuple[int, int, int], frozenset[int], frozenset[int]]]:
-    """Pairs worth merging, cheapest growth first."""
-    for i, first in enumerate(scopes):
-        for j, second in enumerate(scopes[:i]):
-            union = first | second
-            size, larger = entries(union), max(entries(first), entries(second))
-            if size <= max(MERGED_ENTRIES, larger):
-                yield (size - larger, i, j), first, second
+    scopes = list(groups)
+    for i, scope in enumerate(scopes):
+        offer(scope, scopes[:i])
+    while pairs:
+        _, *pair = heapq.heappop(pairs)
+        first, second = map(frozenset, pair)
+        if first not in groups or second not in groups:
+            continue
+        members = groups.pop(first) + groups.pop(second)
+        if first | second in groups:
+            groups[first | second] += members
+        else:
+            offer(first | second, groups)
+            groups[first | second] = members
+    return [joined(group, combine) for group in groups.values()]
 
 
 def joined(tables: Sequence[Table], combine: Combine) -> Table:
@@ -156,10 +159,9 @@ def _parts(n: int, threads: int) -> list[slice]:
 def _controller() -> Any:
     """Controls the threads of the library behind matrix products; `None` where it cannot be controlled."""
     try:
-        from threadpoolctl import ThreadpoolController
+        return import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-    return ThreadpoolController()
 
 
 def _single_thread_products() -> AbstractContextManager[Any]:

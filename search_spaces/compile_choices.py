@@ -49,7 +49,7 @@ def offers(learned: Learned) -> Iterator[Offer]:
 
 def _nearest(options: Sequence[Value], allowed: Mask) -> Numbers:
     """For each option, the position of the nearest allowed one."""
-    legal = [options[i] for i in np.flatnonzero(allowed)]
+    legal = [option for option, ok in zip(options, allowed, strict=True) if ok]
     keys = [_key(option) for option in options]
     return np.array([keys.index(_key(nearest_option(option, legal))) for option in options], np.int32)
 
@@ -95,10 +95,10 @@ class Choices:
                 refused[part] |= table.flat[entry]
         return refused
 
-    def accepted(self, row: Rows, fallback: Rows) -> Rows:
+    def accepted(self, row: Rows, others: Rows) -> Rows:
         """The first valid row among those that change one, then two of the picks that requirements depend on.
 
-        Options next to the present ones come first; `fallback` where none of them is valid.
+        Options next to the present ones come first. Where none is valid, the one of `others` with the fewest changes.
         """
         slots = sorted(self._raw({v for table in self.requirements for v in table.variables}))
         changes = [
@@ -119,7 +119,7 @@ class Choices:
             valid = np.flatnonzero(~self.refused(candidates))
             if len(valid):
                 return np.asarray(candidates[valid[0]])
-        return fallback
+        return np.asarray(others[np.argmin((others != row).sum(1))])
 
     def draw(self, rng: np.random.Generator, n: int) -> Rows:
         """Rows in which every active choice is uniform over what it offers; requirements are not looked at."""
@@ -135,15 +135,18 @@ class Choices:
             rows[:, slot] = order[number, (random[:, slot] * counts[number]).astype(np.int64)]
         return rows
 
-    def size(self) -> int:
-        """Number of valid combinations of picks."""
+    def indicators(self) -> list[Table]:
+        """Tables over slots and columns whose product is 1 for canonical valid rows and 0 for all others."""
         tables = [Table(t.variables, np.logical_not(t.values).astype(np.int64)) for t in self.requirements]
-        for slot, offer in enumerate(self.offers):
-            tables.append(self._indicator(slot, offer))
+        tables += [self._indicator(slot, offer) for slot, offer in enumerate(self.offers)]
         for c, column in enumerate(self.learned.columns):
             codes = column.table.values[..., None] == np.arange(column.size)
             tables.append(Table((*column.table.variables, self.n_slots + c), codes.astype(np.int64)))
-        return count(tables, [*self.sizes, *(column.size for column in self.learned.columns)])
+        return tables
+
+    def size(self) -> int:
+        """Number of valid combinations of picks."""
+        return count(self.indicators(), [*self.sizes, *(column.size for column in self.learned.columns)])
 
     def _indicator(self, slot: int, offer: Offer) -> Table:
         """1 where the slot's option is canonical: offered, or the first one of a choice not asked for."""
@@ -187,7 +190,8 @@ class Choices:
                 code = rows[:, variable].astype(np.int64)
             else:
                 if variable not in known:
-                    known[variable] = self._entry_values(self.learned.columns[variable - self.n_slots].table, rows, known)
+                    column = self.learned.columns[variable - self.n_slots]
+                    known[variable] = self._entry_values(column.table, rows, known)
                 code = known[variable]
             entry = entry * size + code
         return np.asarray(table.flat[entry].astype(np.int64))

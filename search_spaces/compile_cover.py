@@ -66,7 +66,7 @@ class Cover:
             for cut, states in enumerate(self._states):
                 through = np.flatnonzero((kind == 1) & (self.rng.integers(0, len(self._states), n) == cut))
                 if len(states) and len(through):
-                    before = sorted(self.learner.before[cut])
+                    before = self._before(cut)
                     chosen = states[self.rng.integers(0, len(states), len(through))]
                     rows[np.ix_(through, before)] = chosen[:, before]
             return rows.astype(np.int32)
@@ -140,6 +140,10 @@ class Cover:
             if any(self.tables.table(f)[entry] < 0 for f in fields if entry < self.tables.length(f)):
                 self._missed(group, entry, self.tables.length(fields[0]))
 
+    def _before(self, cut: int) -> Positions:
+        """The choices asked for before a cut."""
+        return np.array(sorted(self.learner.before[cut]), np.int64)
+
     def _missed(self, group: Group, entry: int, length: int) -> None:
         tries = self._tries.get(group)
         if tries is None or len(tries) != length:
@@ -148,7 +152,7 @@ class Cover:
 
     def _random_slots(self, count: int) -> Ints:
         sizes = np.array([len(options) for options in self.learner.observer.options])
-        return (self.rng.random((count, len(sizes))) * sizes).astype(np.int32)
+        return np.asarray(self.rng.random((count, len(sizes))) * sizes, np.int32)
 
     def _groups(self) -> dict[Group, list[int]]:
         """Fields with the same support and the same condition."""
@@ -180,9 +184,7 @@ class Cover:
         full = np.broadcast_to(wanted, self.tables.dims(variables))
         return variables, np.flatnonzero(full)
 
-    def _aim(
-        self, batch: _Batch, cut: int, group: Group, variables: tuple[int, ...], entries: Positions
-    ) -> None:
+    def _aim(self, batch: _Batch, cut: int, group: Group, variables: tuple[int, ...], entries: Positions) -> None:
         """Give rows that are free for it an unknown entry of the group each."""
         dims = self.tables.dims(variables)
         chosen = entries[self.rng.permutation(len(entries))[: 4 * len(batch.slots)]]
@@ -207,7 +209,7 @@ class Cover:
                 if state is None:
                     self._missed(group, entry, math.prod(self.tables.dims(group[0])))
                     continue
-                before = sorted(self.learner.before[cut])
+                before = self._before(cut)
                 batch.slots[row, before] = state[before]
                 batch.open[row] = False
             batch.slots[row, slots[raw]] = option[raw]
@@ -215,9 +217,7 @@ class Cover:
             aimed.add(entry)
             batch.aimed.append((group, entry, row))
 
-    def _inner_entries(
-        self, options: Ints, variables: tuple[int, ...], support: tuple[int, ...]
-    ) -> Positions:
+    def _inner_entries(self, options: Ints, variables: tuple[int, ...], support: tuple[int, ...]) -> Positions:
         """Flat entries over `support` of option rows over `variables`."""
         entry = np.zeros(len(options), np.int64)
         for variable, size in zip(support, self.tables.dims(support), strict=True):
@@ -241,9 +241,9 @@ class Cover:
 
     def _close(self, batch: _Batch, cut: int) -> None:
         """Complete what lies before the cut in rows that have begun it, and look up their columns."""
-        before = sorted(self.learner.before[cut])
+        before = self._before(cut)
         begun = (batch.slots[:, before] >= 0).any(1)
-        batch.open = ~begun
+        batch.open = np.logical_not(begun)
         chosen = np.flatnonzero(begun)
         if not len(chosen):
             return
@@ -251,7 +251,7 @@ class Cover:
         random = self._random_slots(len(chosen))[:, before]
         batch.slots[np.ix_(chosen, before)] = np.where(part < 0, random, part)
         extended = self.extend(np.maximum(batch.slots[chosen], 0))
-        columns = self.evidence.column_at(cut)
+        columns = np.array(self.evidence.column_at(cut), np.int64)
         batch.columns[np.ix_(chosen, columns)] = extended[:, columns]
         batch.dead[chosen] = (extended[:, columns] < 0).any(1)
 

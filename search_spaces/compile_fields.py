@@ -1,7 +1,7 @@
 """What was seen of a space, and one table per field over the variables it was found to depend on."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ class Column:
     slot: str
     part: str
     field: int
-    numbers: list[int] = field(default_factory=list)
-    codes: dict[int, int] = field(default_factory=dict)
+    numbers: list[int]
+    codes: dict[int, int]
 
     def code(self, number: int) -> int:
         """Code of a value number, a new one when it was not met before."""
@@ -112,7 +112,7 @@ class Evidence:
             self._sync_fields()
             variable = len(self.slot_of_variable)
             self.slot_of_variable.append(-1)
-            self.columns[variable] = Column(cut, slot, part, number)
+            self.columns[variable] = Column(cut, slot, part, number, [], {})
             self._variables = _grown(self._variables, 1, variable + 1, 0)
             for run in range(len(self.runs)):
                 self._note_column(run, variable)
@@ -191,7 +191,7 @@ class FieldTables:
             return np.zeros(len(variables), np.int64)
         chosen = variables[:, support].astype(np.int64)
         entry = chosen @ self._strides[support, number].astype(np.int64)
-        return np.where((chosen < 0).any(1), -1, entry)
+        return np.asarray(np.where((chosen < 0).any(1), -1, entry), np.int64)
 
     def look_up(self, variables: Ints, number: int) -> Ints:
         """Value number of one field for each row of `variables`, -1 where unknown."""
@@ -235,7 +235,7 @@ class FieldTables:
         variables = self.evidence.variables[[first, second]].astype(float)
         strides = self._strides[: variables.shape[1], unlike]
         entry = variables @ strides
-        return unlike[entry[0] == entry[1]].astype(np.int64)
+        return np.asarray(unlike[entry[0] == entry[1]], np.int64)
 
     def _lay_out(self, fields: Sequence[int]) -> None:
         if not fields:

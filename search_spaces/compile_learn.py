@@ -17,7 +17,7 @@ from search_spaces.space import Choose, SearchSpace
 
 FIELD_ENTRIES = 1 << 15
 DISCOVERY_RUNS = 40
-ENUMERATED_RUNS = 400
+ENUMERATED_RUNS = 1000
 FLIP_BASES = 4
 SEARCH_TRIES = 8
 
@@ -241,7 +241,10 @@ class Learner:
             taken: list[tuple[int, int]] = []
 
             def choose(
-                _name: str, options: tuple[Value, ...], taken: list[tuple[int, int]] = taken
+                _name: str,
+                options: tuple[Value, ...],
+                taken: list[tuple[int, int]] = taken,
+                prefix: list[int] = prefix,
             ) -> Value:
                 position = prefix[len(taken)] if len(taken) < len(prefix) else 0
                 taken.append((position, len(options)))

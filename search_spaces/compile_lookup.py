@@ -57,6 +57,15 @@ def spread(table: Table, variables: Sequence[int]) -> npt.NDArray[Any]:
     return table.values.reshape((*(sizes.get(variable, 1) for variable in variables), *rest))
 
 
+def extended(rows: Rows, columns: Sequence[DerivedColumn]) -> npt.NDArray[np.int64]:
+    """Options and codes `[n, n_slots + n_columns]` of rows `[n, n_slots]`."""
+    variables = [*rows.T.astype(np.int64)]
+    for column in columns:
+        chosen = column.table.values[tuple(variables[v] for v in column.table.variables)]
+        variables.append(np.broadcast_to(chosen, len(rows)).astype(np.int64))
+    return np.stack(variables, axis=1) if variables else np.zeros((len(rows), 0), np.int64)
+
+
 class Lookup:
     """Finds the entries of many tables for rows `[n, n_slots]`; `columns` are computed on the way.
 

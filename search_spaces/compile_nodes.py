@@ -101,7 +101,8 @@ def weight_uses(learned: Learned) -> dict[tuple[str, str], tuple[WeightUse, ...]
             sizes, origins, path = values["segments"], values["origins"], values["weights"]
             if not sizes:
                 continue
-            assert isinstance(sizes, tuple) and isinstance(path, str)
+            assert isinstance(sizes, tuple)
+            assert isinstance(path, str)
             names = origins[0] if isinstance(origins, tuple) else ("",) * len(sizes[0])
             op = operator_of(form.operator, values)
             if op.weights(((sum(sizes[0]),),)):

@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 
 from search_spaces.builder import NetworkBuilder, Pick, Value
 from search_spaces.errors import InvalidArchitecture, NasError, SpaceError
-from search_spaces.network import Network
+from search_spaces.network import Network, Node
 from search_spaces.operators import Layout, Operator, Shape, elements
 from search_spaces.space import Choice, Choose, SearchSpace, _key, _Picker, nearest_option
 
 Observer = Callable[[Network], Mapping[str, Sequence[Hashable]]]
 NOTHING = 0
+Found = tuple[list[int], list[int]]
 COLUMNS = ("channels", "spatial", "maker")
 
 
@@ -39,16 +40,20 @@ class FieldKey:
         return " ".join(filter(None, (self.place, self.operator, self.part.lstrip("."))))
 
 
+def _types(value: object) -> object:
+    return tuple(map(_types, value)) if isinstance(value, tuple) else type(value)
+
+
 class Interner:
-    """Numbers for values; number 0 is `None`, and `True` is told from 1."""
+    """Numbers for values; number 0 is `None`, and `True` is told from 1, also inside tuples."""
 
     def __init__(self) -> None:
         self.values: list[object] = [None]
-        self._numbers: dict[tuple[type, object], int] = {(type(None), None): NOTHING}
+        self._numbers: dict[tuple[object, object], int] = {(type(None), None): NOTHING}
 
     def number(self, value: object) -> int:
         """The number of `value`, a new one when it was not met before."""
-        key = (type(value), value)
+        key = (_types(value), value)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.values)
@@ -98,7 +103,7 @@ class Run:
     built: tuple[int, ...]
     last: tuple[tuple[Shape, str] | None, ...]
     places: Mapping[str, int]
-    found: tuple[list[int], list[int]]
+    found: Found
     refused: str | None
 
 
@@ -119,8 +124,8 @@ class RunObserver:
         self._slot: dict[str, int] = {}
         self._position: list[dict[tuple[bool, Value], int]] = []
         self._field: dict[FieldKey, int] = {}
-        self._parts: dict[tuple[str, str], dict[str, int]] = {}
-        self._records: dict[tuple[object, ...], tuple[list[int], list[int]]] = {}
+        self._offers: dict[tuple[str, tuple[Value, ...]], Found] = {}
+        self._nodes: dict[tuple[str, type[Operator]], _NodeRecords] = {}
         self._nearest: dict[tuple[int, tuple[Value, ...], int], Value] = {}
 
     def field(self, key: FieldKey, condition: tuple[int, int] | None, default: int) -> int:
@@ -132,10 +137,6 @@ class RunObserver:
             self.conditions.append(condition)
             self.defaults.append(default)
         return number
-
-    def known_field(self, key: FieldKey) -> int | None:
-        """Number of the field `key` if it was met."""
-        return self._field.get(key)
 
     def slot(self, name: str) -> int:
         """Number of the choice `name`."""
@@ -195,10 +196,11 @@ class RunObserver:
                 "what was picked before, or state a requirement"
             ) from error
         choices = tuple(asked.choices.values())
-        found = self._choices(choices, net.verdicts)
+        found: Found = ([], [])
+        self._note_choices(choices, net.verdicts, found)
         places = dict(net.stated_after)
         if network is not None:
-            self._nodes(network, found)
+            self._note_nodes(network, found)
             places.update((node.name, i) for i, node in enumerate(network.nodes))
         slots = [self.slot(choice.name) for choice in choices]
         return Run(
@@ -212,87 +214,109 @@ class RunObserver:
             refused=refused,
         )
 
-    def _choices(self, choices: Sequence[Choice], verdicts: Mapping[str, bool]) -> tuple[list[int], list[int]]:
-        found: tuple[list[int], list[int]] = ([], [])
+    def _note_choices(self, choices: Sequence[Choice], verdicts: Mapping[str, bool], found: Found) -> None:
         yes, no = self.values.number(True), self.values.number(False)
-
-        def note(field: int, value: int) -> None:
-            found[0].append(field)
-            found[1].append(value)
-
         for choice in choices:
-            slot = self.slot(choice.name)
-            for option in choice.options:
-                self.option(slot, option)
-            active = self.field(FieldKey(choice.name, "active"), None, no)
-            note(active, yes)
-            offered = self.field(FieldKey(choice.name, "offered"), (active, yes), -1)
-            note(offered, self.values.number(choice.options))
+            known = self._offers.get((choice.name, choice.options))
+            # Tuples of 1 and True are equal keys, so numbers are kept only for options seen in the same types.
+            if known is None or known[1][1] != self.values.number(choice.options):
+                slot = self.slot(choice.name)
+                for option in choice.options:
+                    self.option(slot, option)
+                active = self.field(FieldKey(choice.name, "active"), None, no)
+                offered = self.field(FieldKey(choice.name, "offered"), (active, yes), -1)
+                known = ([active, offered], [yes, self.values.number(choice.options)])
+                self._offers[choice.name, choice.options] = known
+            _extend(found, known)
         for site, verdict in verdicts.items():
-            note(self.field(FieldKey(site, "verdict"), None, yes), yes if verdict else no)
-        return found
+            _extend(found, ([self.field(FieldKey(site, "verdict"), None, yes)], [yes if verdict else no]))
 
-    def _nodes(self, network: Network, found: tuple[list[int], list[int]]) -> None:
-        """Append what `network` shows; a node seen before in the same form costs one look-up."""
+    def _note_nodes(self, network: Network, found: Found) -> None:
         used = set(network.inference_nodes)
         owned: set[str] = set()
         observed = {name: values for observe in self.observers for name, values in observe(network).items()}
-        names, columns = tuple(observed), list(observed.values())
-        self.observed |= set(names)
-        nodes = network.nodes
-        for i, node in enumerate(nodes):
-            sources = [nodes[j] for j in node.inputs]
+        self.observed |= observed.keys()
+        for i, node in enumerate(network.nodes):
             owns = i in used and node.weights_path not in owned
-            record = (
-                node.name,
-                node.op,
-                node.shape,
-                tuple([source.shape for source in sources]),
-                tuple([type(source.op).__name__ for source in sources]),
-                tuple([source.layout for source in sources]),
-                (i in used, owns),
-                node.weights_path,
-                names,
-                tuple([values[i] for values in columns]),
-            )
             if i in used:
                 owned.add(node.weights_path)
-            numbered = self._records.get(record)
-            if numbered is None:
-                numbered = self._records[record] = self._record(*record)
-            found[0].extend(numbered[0])
-            found[1].extend(numbered[1])
+            place = (node.name, type(node.op))
+            records = self._nodes.get(place)
+            if records is None:
+                records = self._nodes[place] = _NodeRecords(self, *place)
+            sources = [network.nodes[j] for j in node.inputs]
+            records.note(node, sources, (i in used, owns), found)
+            for part, values in observed.items():
+                _extend(found, records.single(part, values[i]))
 
-    def _record(
-        self,
-        name: str,
-        op: Operator,
-        shape: Shape,
-        in_shapes: tuple[Shape, ...],
-        producers: tuple[str, ...],
-        layouts: tuple[Layout, ...],
-        flags: tuple[bool, bool],
-        weights_path: str,
-        names: tuple[str, ...],
-        observed: tuple[Hashable, ...],
-    ) -> tuple[list[int], list[int]]:
-        kind = type(op).__name__
-        kind_number = self.values.number(kind)
-        known = self._parts.get((name, kind))
-        if known is None:
-            self.operators[kind] = type(op)
-            known = self._parts[name, kind] = {"kind": self.field(FieldKey(name, "kind"), None, NOTHING)}
-        kind_field = known["kind"]
-        parts: dict[str, object] = {f".{field.name}": getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
-        parts["ranks"] = tuple(map(len, in_shapes))
-        parts |= {f"in{i}.{axis}": size for i, shape in enumerate(in_shapes) for axis, size in enumerate(shape)}
-        parts |= {"channels": shape[0], "positions": elements(shape[1:])}
-        parts |= {"producers": producers, "flags": flags, "weights": weights_path}
-        several = any(len(layout) > 1 for layout in layouts)
-        parts["segments"] = tuple(tuple(size for _, size in layout) for layout in layouts)
-        parts["origins"] = tuple(tuple(origin for origin, _ in layout) for layout in layouts) if several else None
-        parts |= dict(zip(names, observed, strict=True))
+
+def _extend(found: Found, more: Found) -> None:
+    found[0].extend(more[0])
+    found[1].extend(more[1])
+
+
+class _NodeRecords:
+    """The numbered fields of one node in one class; what was seen before costs a look-up."""
+
+    def __init__(self, observer: RunObserver, name: str, kind: type[Operator]) -> None:
+        self._observer = observer
+        self._name, self._kind = name, kind.__name__
+        observer.operators[self._kind] = kind
+        number = observer.values.number(self._kind)
+        field = observer.field(FieldKey(name, "kind"), None, NOTHING)
+        self._condition = (field, number)
+        self._fields: dict[str, int] = {}
+        self._operators: dict[Operator, Found] = {}
+        self._shapes: dict[tuple[Shape, tuple[Shape, ...]], Found] = {}
+        self._links: dict[tuple[object, ...], Found] = {}
+        self._singles: dict[tuple[str, Hashable], Found] = {}
+
+    def note(self, node: Node, sources: Sequence[Node], flags: tuple[bool, bool], found: Found) -> None:
+        """Append the fields of `node`, which reads `sources`."""
+        op = node.op
+        numbered = self._operators.get(op)
+        if numbered is None:
+            attributes = {f".{field.name}": getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
+            numbered = self._operators[op] = self._numbered(attributes)
+            numbered[0].append(self._condition[0])
+            numbered[1].append(self._condition[1])
+        _extend(found, numbered)
+        shapes = (node.shape, tuple([source.shape for source in sources]))
+        numbered = self._shapes.get(shapes)
+        if numbered is None:
+            numbered = self._shapes[shapes] = self._numbered(_shape_parts(*shapes))
+        _extend(found, numbered)
+        producers = tuple([type(source.op).__name__ for source in sources])
+        layouts = tuple([source.layout for source in sources])
+        links = (producers, layouts, flags, node.weights_path)
+        numbered = self._links.get(links)
+        if numbered is None:
+            parts = {"producers": producers, "flags": flags, "weights": node.weights_path, **_layout_parts(layouts)}
+            numbered = self._links[links] = self._numbered(parts)
+        _extend(found, numbered)
+
+    def single(self, part: str, value: Hashable) -> Found:
+        """The numbered field `part` that an observer adds."""
+        numbered = self._singles.get((part, value))
+        if numbered is None:
+            numbered = self._singles[part, value] = self._numbered({part: value})
+        return numbered
+
+    def _numbered(self, parts: Mapping[str, object]) -> Found:
         for part in parts:
-            if part not in known:
-                known[part] = self.field(FieldKey(name, part, kind), (kind_field, kind_number), -1)
-        return [kind_field, *(known[part] for part in parts)], [kind_number, *map(self.values.number, parts.values())]
+            if part not in self._fields:
+                key = FieldKey(self._name, part, self._kind)
+                self._fields[part] = self._observer.field(key, self._condition, -1)
+        return [self._fields[part] for part in parts], list(map(self._observer.values.number, parts.values()))
+
+
+def _shape_parts(shape: Shape, in_shapes: tuple[Shape, ...]) -> dict[str, object]:
+    parts: dict[str, object] = {"ranks": tuple(map(len, in_shapes))}
+    parts |= {f"in{i}.{axis}": size for i, source in enumerate(in_shapes) for axis, size in enumerate(source)}
+    return parts | {"channels": shape[0], "positions": elements(shape[1:])}
+
+
+def _layout_parts(layouts: tuple[Layout, ...]) -> dict[str, object]:
+    several = any(len(layout) > 1 for layout in layouts)
+    origins = tuple(tuple(origin for origin, _ in layout) for layout in layouts) if several else None
+    return {"segments": tuple(tuple(size for _, size in layout) for layout in layouts), "origins": origins}

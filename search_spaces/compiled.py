@@ -1,5 +1,6 @@
 """A search space as fixed slots and tables: populations are integer matrices, looked up instead of built."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from search_spaces.compile_choices import Choices, Mask
 from search_spaces.compile_cover import Cover
 from search_spaces.compile_finish import Learned, finish
 from search_spaces.compile_learn import Learner
-from search_spaces.compile_lookup import DerivedColumn, Rows
+from search_spaces.compile_lookup import DerivedColumn, Rows, Table
 from search_spaces.compile_nodes import NodeForm, WeightUse, node_forms, weight_uses
 from search_spaces.compile_observe import Observer
 from search_spaces.errors import InvalidArchitecture, SpaceError
@@ -20,6 +21,7 @@ from search_spaces.space import SAMPLE_TRIES, Architecture, SearchSpace, _key
 VERIFIED_RUNS = 256
 BATCH = 64
 MOST_ROUNDS = 2000
+VALID_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,18 @@ class CompiledSpace:
         return found
 
     @cached_property
+    def canonical_indicators(self) -> tuple[Table, ...]:
+        """Tables over slots and columns whose product is 1 for canonical valid rows and 0 for all others."""
+        return tuple(self._choices.indicators())
+
+    @cached_property
     def default_row(self) -> Rows:
         """A canonical row: the first options, or the architecture nearest to them that is valid."""
-        first = self._choices.canonical(np.zeros((1, len(self.slots)), np.int16))
-        if not self._choices.refused(first)[0]:
-            return np.asarray(first[0])
-        sampled = self.sample(np.random.default_rng(0), 1)[0]
-        return self._choices.accepted(first[0], sampled)
+        return np.asarray(self.repair(np.zeros((1, len(self.slots)), np.int16))[0])
+
+    @cached_property
+    def _some_valid(self) -> Rows:
+        return self.sample(np.random.default_rng(0), VALID_ROWS)
 
     def valid(self, rows: Rows) -> Mask:
         """[n] which rows `[n, n_slots]` no requirement refuses."""
@@ -110,12 +117,12 @@ class CompiledSpace:
     def repair(self, rows: Rows) -> Rows:
         """The canonical valid rows nearest to `rows` `[n, n_slots]`, as `SearchSpace.repair` finds them.
 
-        Where a requirement refuses the outcome, the valid row that differs in the fewest picks (looked for among one
-        and two changes), else `default_row`. Deterministic.
+        Where a requirement refuses the outcome, a valid row that differs in one pick, else in two, else the nearest of
+        some sampled ones. Deterministic.
         """
         fixed = self._choices.canonical(np.asarray(rows))
         for i in np.flatnonzero(self._choices.refused(fixed)):
-            fixed[i] = self._choices.accepted(fixed[i], self.default_row)
+            fixed[i] = self._choices.accepted(fixed[i], self._some_valid)
         return fixed
 
     def encode(self, architecture: Architecture) -> Rows:
@@ -173,7 +180,7 @@ def compile_space(space: SearchSpace, observers: Sequence[Observer] = (), *, see
     cover = Cover(learner)
     learner.discover()
     learner.flip()
-    verified = 0
+    verified, enough = 0, min(VERIFIED_RUNS, math.prod(map(len, learner.observer.options)))
     for _ in range(MOST_ROUNDS):
         learner.mend()
         rows, aimed = cover.propose(BATCH)
@@ -187,7 +194,7 @@ def compile_space(space: SearchSpace, observers: Sequence[Observer] = (), *, see
         learner.observe(rows.tolist())
         settled = not learner.tables.pending and learner.tables.filled == filled
         verified = verified + BATCH if settled else 0
-        if verified >= VERIFIED_RUNS:
+        if verified >= enough:
             break
     else:
         raise learner.unsettled(min(learner.tables.pending, default=0))

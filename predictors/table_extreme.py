@@ -1,0 +1,56 @@
+"""The architectures at the ends of a space, exactly, by eliminating one choice after another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from predictors.table_nodes import NodeCosts
+from predictors.table_terms import joined
+from search_spaces.compile_eliminate import maximum
+from search_spaces.compile_lookup import Rows, Table
+from search_spaces.compiled import CompiledSpace
+from search_spaces.errors import SpaceError
+
+STEPS = 1 << 40
+"""Steps into which a figure that is no count is divided; counts are taken exactly."""
+
+
+def extreme_row(compiled: CompiledSpace, nodes: Sequence[NodeCosts], figures: Sequence[str], *, largest: bool) -> Rows:
+    """The canonical valid row with the largest (smallest) first of `figures`, among those the second, and so on.
+
+    Figures must add up over nodes. Figures are packed into one whole number, so the order is exact.
+    """
+    scores: dict[tuple[int, ...], Table] = {}
+    weight = 1
+    for figure in reversed(figures):
+        tables = [node.sums[figure] for node in nodes]
+        unit = _unit(tables)
+        reach = 1
+        for table in tables:
+            known = np.isfinite(table.values)
+            steps = np.rint(np.where(known, table.values, 0) / unit).astype(np.int64)
+            reach += int(steps.max(initial=0))
+            whole = steps.reshape(-1).astype(object) * (weight if largest else -weight)
+            whole[~known.reshape(-1)] = -np.inf
+            score = Table(table.variables, whole.reshape(steps.shape))
+            earlier = scores.get(table.variables)
+            scores[table.variables] = score if earlier is None else joined([earlier, score], np.add)
+        weight *= reach
+    sizes = [*(len(slot.options) for slot in compiled.slots), *(column.size for column in compiled.columns)]
+    allowed = [_excluded(table) for table in compiled.canonical_indicators]
+    row = maximum([*allowed, *scores.values()], sizes)
+    if row is None:
+        raise SpaceError(f"space {compiled.space.name!r} has no valid architecture")
+    return row[: len(compiled.slots)].astype(np.int16)
+
+
+def _unit(tables: Sequence[Table]) -> float:
+    """1 for counts, else so small that the largest sum has `STEPS` steps."""
+    if all((np.isnan(table.values) | (table.values == np.rint(table.values))).all() for table in tables):
+        return 1.0
+    return float(sum(np.nanmax(table.values) for table in tables)) / STEPS
+
+
+def _excluded(indicator: Table) -> Table:
+    """0 where the indicator is 1, -inf where it is 0."""
+    return Table(indicator.variables, np.asarray(np.where(indicator.values == 0, -np.inf, 0), dtype=object))
