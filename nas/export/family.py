@@ -20,9 +20,8 @@ class Classes:
 
     network: Network
     taken: set[str]
-    lines: list[tuple[str, ...]] = field(default_factory=list)
+    lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
     parts: dict[Group, Module | Chain] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
 
     def body(self, group: Group) -> Body:
         """Body of a group whose child groups are all written."""
@@ -60,7 +59,14 @@ def write_classes(root: Group, network: Network, *, taken: set[str]) -> Classes:
         for family in _families(whole or ready, classes, inside_block):
             _write_family(family, classes)
         waiting = [group for group in waiting if group not in classes.parts]
+    classes.lines = {name: classes.lines[name] for name in _in_order_of_use(root, classes)}
     return classes
+
+
+def _in_order_of_use(root: Group, classes: Classes) -> Iterator[str]:
+    """Class names as they are first needed, those of inner blocks first."""
+    parts = (classes.parts[group] for group in root.groups() if group is not root)
+    yield from dict.fromkeys(part.constructor for part in parts if isinstance(part, Module))
 
 
 def _children(group: Group) -> Iterator[Group]:
@@ -108,8 +114,7 @@ def _write_family(family: Sequence[tuple[Group, Body]], classes: Classes) -> Non
         name = classes.name(wish)
         instances = [classes.instance(group, body) for group, body in members]
         source = class_source(name, _summary(first, plan), plan, instances)
-        classes.lines.append(source.lines)
-        classes.names.append(name)
+        classes.lines[name] = source.lines
         for (group, _), module in zip(members, source.constructed, strict=True):
             classes.parts[group] = module
 

@@ -243,12 +243,9 @@ class Pool:
     def padding(self, wanted: Values, owner: str, *, kernel: Term, dilation: Term) -> Term:
         """Term for a padding: what keeps the size at stride 1 where it is that, else as any other value."""
         if isinstance(constant(wanted), Missing):
-            text = f"{kernel.text} // 2"
-            if dilation.text != "1":
-                text = f"{dilation.text} * ({kernel.text} - 1) // 2"
             values = tuple(map(_same_padding, kernel.values, dilation.values))
             if fits(values, wanted):
-                return Term(text, values)
+                return Term(_padding_text(kernel, dilation), values)
         return self.plain("padding", wanted, owner)
 
     def local(self, term: Term) -> Term:
@@ -287,6 +284,17 @@ def _same_padding(kernel: Value, dilation: Value) -> Value:
     if isinstance(kernel, int) and isinstance(dilation, int):
         return dilation * (kernel - 1) // 2
     return MISSING
+
+
+def _padding_text(kernel: Term, dilation: Term) -> str:
+    """The shortest formula for dilation * (kernel - 1) // 2."""
+    odd = all(isinstance(size, Missing) or (isinstance(size, int) and size % 2 == 1) for size in kernel.values)
+    if dilation.text == "1":
+        return f"{kernel.text} // 2" if odd else f"({kernel.text} - 1) // 2"
+    if odd and kernel.text.isdigit():
+        reach = int(kernel.text) // 2
+        return dilation.text if reach == 1 else f"{reach} * {dilation.text}"
+    return f"{dilation.text} * ({kernel.text} - 1) // 2"
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from nas.export.operators import Expression, Module
 from nas.export.tree import Group, Leaf
 
-MOST_COMBINATIONS = 4096
+MOST_VISITS = 4096
+MOST_PLANS = 64
 
 
 class Ref(NamedTuple):
@@ -118,75 +119,105 @@ def body_of(group: Group, parts: Mapping[Group, Module | Chain], sources: Sequen
 
 
 def common_plan(bodies: Sequence[Body]) -> Plan | None:
-    """The plan that every one of `bodies` is a variant of, or `None` when there is none.
+    """The plan that every one of `bodies` is a variant of, or `None` when none is found.
 
     The plan computes what each variant computes and keeps no tensor alive longer than the variant alone would.
     """
     variants = list({body.topology: body for body in bodies}.values())
     first = variants[0]
     if len(variants) == 1:
-        slots = [Slot(step.name, step.inputs, step.outputs, step.shares) for step in first.steps]
-        return Plan(first.inputs, tuple(slots), first.outputs)
-    order = _common_order([[step.name for step in body.steps] for body in variants])
-    if order is None or any(_arity(body) != _arity(first) for body in variants):
+        slots = tuple(Slot(step.name, step.inputs, step.outputs, step.shares) for step in first.steps)
+        return Plan(first.inputs, slots, first.outputs)
+    if not _alike(variants):
         return None
-    known: dict[str, list[Step]] = {name: [] for name in order}
-    for step in (step for body in variants for step in body.steps):
-        known[step.name].append(step)
-    rank = {"": -1} | {name: position for position, name in enumerate(order)}
-    slots = []
-    for name, steps in known.items():
-        if any(step.kind != steps[0].kind or len(step.inputs) != len(steps[0].inputs) for step in steps):
-            return None
-        inputs = _latest([step.inputs for step in steps], rank)
-        if inputs is None:
-            return None
-        slots.append(Slot(name, inputs, steps[0].outputs, steps[0].shares, optional=len(steps) < len(variants)))
-    outputs = _latest([body.outputs for body in variants], rank)
-    if outputs is None:
-        return None
-    for chosen in _passes(slots):
-        plan = Plan(first.inputs, chosen, outputs)
-        if all(_is_variant(body, plan) for body in variants):
-            return plan
+    for order in _common_orders(variants):
+        plans = itertools.islice(_Search(variants, order).plans(), MOST_PLANS)
+        found = next((plan for plan in plans if all(_is_variant(body, plan) for body in variants)), None)
+        if found is not None:
+            return found
     return None
 
 
-def _arity(body: Body) -> tuple[int, int]:
-    return body.inputs, len(body.outputs)
+def _alike(variants: Sequence[Body]) -> bool:
+    """Whether variants take and return as much, and steps of one name are of one kind."""
+    known: dict[str, tuple[object, ...]] = {}
+    steps = (step for body in variants for step in body.steps)
+    return len({(body.inputs, len(body.outputs)) for body in variants}) == 1 and all(
+        known.setdefault(step.name, (step.kind, len(step.inputs))) == (step.kind, len(step.inputs)) for step in steps
+    )
 
 
-def _common_order(sequences: Sequence[Sequence[str]]) -> list[str] | None:
-    """An order of all names in which every sequence keeps its own; `None` when they contradict."""
-    after: dict[str, set[str]] = {name: set() for sequence in sequences for name in sequence}
-    for sequence in sequences:
-        for earlier, later in itertools.pairwise(sequence):
-            after[later].add(earlier)
-    order: list[str] = []
-    while len(order) < len(after):
-        ready = next((name for name, before in after.items() if name not in order and before <= set(order)), None)
-        if ready is None:
-            return None
-        order.append(ready)
-    return order
+def _common_orders(variants: Sequence[Body]) -> Iterator[list[str]]:
+    """Orders of all steps in which every variant keeps its own; where it is free, first come first or sums last."""
+    after: dict[str, set[str]] = {step.name: set() for body in variants for step in body.steps}
+    late = {step.name for body in variants for step in body.steps if isinstance(step.part, Expression)}
+    for body in variants:
+        for earlier, later in itertools.pairwise(body.steps):
+            after[later.name].add(earlier.name)
+    found: list[list[str]] = []
+    for names in (list(after), sorted(after, key=lambda name: name in late), list(after)[::-1]):
+        order: list[str] = []
+        while len(order) < len(after):
+            ready = next((name for name in names if name not in order and after[name] <= set(order)), None)
+            if ready is None:
+                return
+            order.append(ready)
+        if order not in found:
+            found.append(order)
+            yield order
 
 
-def _latest(choices: Sequence[tuple[Ref, ...]], rank: Mapping[str, int]) -> tuple[Ref, ...] | None:
-    """Per position, the reference to the latest step; a variant without that step falls back through it."""
-    if len({len(refs) for refs in choices}) != 1:
-        return None
-    return tuple(max(refs, key=lambda ref: (rank[ref.step], ref.output)) for refs in zip(*choices, strict=True))
+class _Search:
+    """Places steps one by one, so that every variant that has a step feeds it what it feeds it alone."""
+
+    def __init__(self, variants: Sequence[Body], order: Sequence[str]) -> None:
+        self._variants = variants
+        self._steps = [{step.name: step for step in body.steps} for body in variants]
+        self._order = order
+        self._visits = 0
+
+    def plans(self) -> Iterator[Plan]:
+        """Plans that compute the right thing, the most natural one first."""
+        inputs = [Ref("", i) for i in range(self._variants[0].inputs)]
+        yield from self._place((), inputs, [{ref: ref for ref in inputs} for _ in self._variants])
+
+    def _place(self, slots: tuple[Slot, ...], made: list[Ref], values: list[dict[Ref, Ref]]) -> Iterator[Plan]:
+        """Continue after `slots`, which made the references `made`; `values` are what these mean in each variant."""
+        self._visits += 1
+        if self._visits > MOST_VISITS:
+            return
+        if len(slots) == len(self._order):
+            wanted = list(zip(*(body.outputs for body in self._variants), strict=True))
+            choices = [_references(refs, made, values) for refs in wanted]
+            for outputs in itertools.product(*choices):
+                yield Plan(self._variants[0].inputs, slots, outputs)
+            return
+        name = self._order[len(slots)]
+        present = [name in steps for steps in self._steps]
+        having = [steps[name] for steps in self._steps if name in steps]
+        theirs = [meaning for meaning, has in zip(values, present, strict=True) if has]
+        step, optional = having[0], not all(present)
+        if optional and step.outputs != 1:
+            return
+        choices = [_references(refs, made, theirs) for refs in zip(*(s.inputs for s in having), strict=True)]
+        for inputs in itertools.product(*choices):
+            for passes in range(len(inputs)) if optional else (0,):
+                slot = Slot(name, inputs, step.outputs, step.shares, optional, passes)
+                refs = [Ref(name, i) for i in range(step.outputs)]
+                after = [
+                    meaning | {ref: ref if has else meaning[inputs[passes]] for ref in refs}
+                    for meaning, has in zip(values, present, strict=True)
+                ]
+                yield from self._place((*slots, slot), made + refs, after)
 
 
-def _passes(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
-    """Every way to choose which input an optional step hands through."""
-    ways = [
-        [Slot(s.name, s.inputs, s.outputs, s.shares, s.optional, i) for i in range(len(s.inputs))]
-        if s.optional
-        else [s]
-        for s in slots
-    ]
-    yield from itertools.islice(itertools.product(*ways), MOST_COMBINATIONS)
+def _references(wanted: tuple[Ref, ...], made: Sequence[Ref], values: Sequence[Mapping[Ref, Ref]]) -> list[Ref]:
+    """What can stand for `wanted` in all variants: the reference they share, else the latest that comes to it."""
+    shared = [wanted[0]] if len(set(wanted)) == 1 else []
+    if shared and not shared[0].step:
+        return shared
+    latest = [ref for ref in reversed(made) if all(v[ref] == w for v, w in zip(values, wanted, strict=True))]
+    return list(dict.fromkeys(shared + latest[:1]))
 
 
 def _is_variant(body: Body, plan: Plan) -> bool:

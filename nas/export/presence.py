@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from nas.export.parameters import MISSING, Missing, Pool, Term, Value, Values, constant, fits, same
 
-Test = tuple[str, Callable[[Value], bool]]
+Test = tuple[str, Callable[[Value], Value]]
 TESTS: tuple[Test, ...] = (
-    ("{} != 1", lambda value: not same(value, 1)),
-    ("{} > 0", lambda value: isinstance(value, int | float) and value > 0),
+    ("{} != 1", lambda value: value != 1),
+    ("{} > 0", lambda value: value > 0 if isinstance(value, int | float) else MISSING),
     ("{} is not None", lambda value: value is not None),
 )
 
@@ -20,9 +20,9 @@ def presence(pool: Pool, step: str, present: Sequence[bool], *, flag: str, priva
     """
     wanted = tuple(present)
     if private:
-        parameter = pool.chosen[private[0]]
-        parameter.may_be_none = True
-        return f"{parameter.name} is not None"
+        for name in private:
+            pool.chosen[name].may_be_none = True
+        return f"{private[0]} is not None"
     for known in pool.flags.values():
         if fits(known.values, wanted):
             return known.text

@@ -50,13 +50,13 @@ def model_source(
     helpers = helper_texts(patterns=_has_patterns(network))
     classes = write_classes(tree, network, taken={NETWORK_CLASS, *helpers})
     network_lines = _network_class(tree, classes, modules)
-    written = "\n".join(line for lines in (*classes.lines, network_lines) for line in lines)
+    written = "\n".join(line for lines in (*classes.lines.values(), network_lines) for line in lines)
     blocks = [helpers[name].splitlines() for name in _needed(written, helpers)]
-    blocks += [list(lines) for lines in classes.lines]
+    blocks += [list(lines) for lines in classes.lines.values()]
     blocks += [network_lines, preprocess_lines(network.input.shape, normalisation), load_lines()]
     head = [*_docstring(title, notes, network), "", *_imports(blocks)]
     text = "\n".join(head) + "".join("\n\n\n" + "\n".join(block) for block in blocks) + "\n"
-    return ModelSource(text, modules, (*classes.names, NETWORK_CLASS))
+    return ModelSource(text, modules, (*classes.lines, NETWORK_CLASS))
 
 
 def module_paths(tree: Group, network: Network) -> dict[str, str]:

@@ -28,6 +28,8 @@ def free_block(
     expand: int,
     residual: bool,
     act: str | None,
+    inner: tuple[int, int] | None = None,
+    hidden: int | None = None,
     name: str | None = None,
 ) -> Handle:
     """A block whose every part may be missing."""
@@ -35,6 +37,10 @@ def free_block(
     if expand != 1:
         y = ss.conv_norm_act(net, y, x.channels * expand, kernel=1, act=act, name="up")
     y = ss.conv_norm_act(net, y, x.channels, kernel=kernel, act=None, name="down")
+    if inner is not None:
+        y = ss.blocks.bottleneck(net, y, x.channels, width=inner[0], kernel=inner[1], name="inner")
+    if hidden is not None:
+        y = ss.blocks.squeeze_excite(net, y, hidden=hidden)
     if residual:
         y = net.add(y, x)
     return y if act is None else net.activation(y, act)
@@ -83,9 +89,18 @@ def _part(net: NetworkBuilder, seen: list[Handle], rng: random.Random, depth: in
         elif kind < 0.55:
             made.append(net.conv(net.concat(x, other), x.channels, kernel=1))
         elif kind < 0.7:
-            act, expand = rng.choice([None, "relu", "gelu"]), rng.choice([1, 2])
-            residual = rng.random() < 0.5
-            made.append(free_block(net, x, kernel=rng.choice([1, 3]), expand=expand, residual=residual, act=act))
+            made.append(
+                free_block(
+                    net,
+                    x,
+                    kernel=rng.choice([1, 3]),
+                    expand=rng.choice([1, 2]),
+                    residual=rng.random() < 0.5,
+                    act=rng.choice([None, "relu", "gelu"]),
+                    inner=rng.choice([None, (4, 3), (6, 1), (6, 5)]),
+                    hidden=rng.choice([None, None, 2, 3]),
+                )
+            )
         elif kind < 0.8:
             made.append(skipping_block(net, x, kernel=rng.choice([1, 3]), skip=rng.random() < 0.5))
         else:

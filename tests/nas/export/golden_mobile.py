@@ -1,11 +1,11 @@
-"""A network for images of 32 x 32.
+"""A network for images of 28 x 28.
 
 Use:
 
     from model import load, preprocess
 
     network = load("weights.safetensors")
-    output = network(preprocess(images))  # images: uint8 [n, 3, 32, 32] or another size
+    output = network(preprocess(images))  # images: uint8 [n, 3, 28, 28] or another size
 """
 
 from collections import OrderedDict
@@ -97,18 +97,6 @@ class ConvNormAct(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
 
-class Classifier(nn.Module):
-    """Pool, flatten, linear."""
-
-    def __init__(self, in_channels: int, classes: int) -> None:
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(in_channels, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.pool(x).flatten(1))
-
-
 class MBConv(nn.Module):
     """Inverted residual (Sandler et al. 2018): 1x1 expand, grouped kxk, optional gate, linear 1x1 project."""
 
@@ -142,6 +130,18 @@ class MBConv(nn.Module):
         return y + x if self.residual else y
 
 
+class Classifier(nn.Module):
+    """Pool, flatten, linear."""
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(in_channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.pool(x).flatten(1))
+
+
 class Network(nn.Module):
     """The whole network."""
 
@@ -151,7 +151,7 @@ class Network(nn.Module):
         self.stage0 = nn.Sequential(
             OrderedDict(
                 block0=MBConv(16, 24, expand=3),
-                block1=MBConv(24, 24, expand=6, group_size=8, dilation=2, sparsity=0.5),
+                block1=MBConv(24, 24, kernel=5, expand=6, group_size=8, dilation=2, sparsity=0.5),
             )
         )
         self.stage1 = nn.Sequential(
@@ -163,7 +163,7 @@ class Network(nn.Module):
         )
         self.stage2 = nn.Sequential(
             OrderedDict(
-                block0=MBConv(32, 96, stride=2, expand=6, group_size=4),
+                block0=MBConv(32, 96, kernel=5, stride=2, expand=6, group_size=4, sparsity=0.75),
             )
         )
         self.classifier = Classifier(96, 10)
@@ -178,10 +178,10 @@ class Network(nn.Module):
 
 
 def preprocess(images: Tensor) -> Tensor:
-    """Images uint8 [n, channels, height, width] as the network takes them: 32 x 32, normalised."""
+    """Images uint8 [n, channels, height, width] as the network takes them: 28 x 28, normalised."""
     x = images.float()
-    if x.shape[2:] != (32, 32):
-        x = functional.interpolate(x, size=(32, 32), mode="bilinear", antialias=True)
+    if x.shape[2:] != (28, 28):
+        x = functional.interpolate(x, size=(28, 28), mode="bilinear", antialias=True)
     mean = torch.tensor([0.4914, 0.4822, 0.4465], device=x.device).view(-1, 1, 1)
     std = torch.tensor([0.247, 0.2435, 0.2616], device=x.device).view(-1, 1, 1)
     return (x / 255 - mean) / std

@@ -11,7 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nas.modules import execute
+from nas.supernet.calibrate import calibrate, with_statistics
+from nas.supernet.weights import Supernet
 from predictors.counts import count_network
+from search_spaces.blocks import classifier, conv_norm_act
+from search_spaces.builder import NetworkBuilder
 from search_spaces.catalog import CATALOG, mobile
 from search_spaces.network import Network
 
@@ -79,7 +83,7 @@ def check(network: Network, random_weights: Callable[..., Any], written: Callabl
     assert sum(parameter.numel() for parameter in model.parameters()) == counted["params"]
 
 
-def test_a_hundred_random_mobile_networks(random_weights: Callable[..., Any], written: Callable[..., Any]) -> None:
+def test_random_mobile_networks(random_weights: Callable[..., Any], written: Callable[..., Any]) -> None:
     spaces = [
         mobile((3, 16, 16), 10, sparsities=(0.0, 0.5, "2:4")),
         mobile((1, 8, 8), 10, se_ratio=0.25, act="hard_swish", head_width=32, dropout=0.2),
@@ -93,15 +97,50 @@ def test_a_hundred_random_mobile_networks(random_weights: Callable[..., Any], wr
         ),
     ]
     rng = np.random.default_rng(0)
-    for i in range(100):
+    for i in range(60):
         space = spaces[i % len(spaces)]
         check(space.build(space.sample(rng)), random_weights, written)
+
+
+def test_a_hundred_subnets_of_one_supernet(written: Callable[..., Any]) -> None:
+    space = mobile((3, 16, 16), 10, sparsities=(0.0, 0.5, "2:4"), depths=((1, 2),) * 3)
+    rng = np.random.default_rng(0)
+    networks = [space.build(space.sample(rng)) for _ in range(100)]
+    supernet = Supernet.of_networks(networks).to(torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for network in networks:
+        x = torch.randn(2, *network.input.shape, generator=generator, dtype=torch.float64)
+        statistics = calibrate(network, supernet.weights_for(network), [(x, x)])
+        with torch.no_grad():
+            subnet = with_statistics(supernet.weights_for(network), statistics)
+            wanted = execute(network, subnet, x)["output"]
+        _, model = written(network, supernet.extract(network, statistics))
+        with torch.no_grad():
+            assert float((model(x) - wanted).abs().max()) <= 1e-10 * float(wanted.abs().max())
+            single = model.float()(x.float())
+            assert float((single - wanted.float()).abs().max()) <= 1e-5 * float(wanted.abs().max())
 
 
 @pytest.mark.parametrize("name", ["resnet", "nas_bench_macro", "mobilenet_v2"])
 def test_the_catalogue(name: str, random_weights: Callable[..., Any], written: Callable[..., Any]) -> None:
     space = CATALOG[name]((3, 32, 32), 10, **({"layers": 18} if name == "resnet" else {}))
     check(space.build(space.sample(np.random.default_rng(1))), random_weights, written)
+
+
+@pytest.mark.parametrize("kernels", [(3, 5, 7), (2, 4, 6), (1, 2, 3), (4,), (3,)])
+@pytest.mark.parametrize("dilations", [(1,), (1, 2, 3), (2,)])
+def test_kernels_odd_and_even(
+    kernels: tuple[int, ...],
+    dilations: tuple[int, ...],
+    random_weights: Callable[..., Any],
+    written: Callable[..., Any],
+) -> None:
+    net = NetworkBuilder(lambda _name, options: options[0])
+    x = net.input(3, 40, 40)
+    for kernel in kernels:
+        for dilation in dilations:
+            x = conv_norm_act(net, x, 4, kernel=kernel, dilation=dilation)
+    check(net.finish(classifier(net, x, 3)), random_weights, written)
 
 
 @pytest.mark.parametrize("seed", range(40))

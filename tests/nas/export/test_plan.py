@@ -41,6 +41,16 @@ def test_steps_that_no_variant_has_together() -> None:
     assert [slot.name for slot in plan.slots] == ["up", "mid", "sum"]
 
 
+def test_steps_whose_order_no_variant_tells() -> None:
+    first = body(module("down", X), module("inner", out("down")), add("sum", out("inner"), X))
+    second = body(
+        module("down", X), module("inner", out("down")), module("gate", out("inner")), module("end", out("gate"))
+    )
+    plan = common_plan([first, second])
+    assert plan is not None
+    assert {slot.name for slot in plan.slots if slot.optional} == {"sum", "gate", "end"}
+
+
 def test_the_second_input_can_be_the_one_handed_through() -> None:
     long = body(module("a", X), module("b", X), add("sum", out("b"), out("a")), module("c", out("sum")))
     short = body(module("a", X), module("c", out("a")))
