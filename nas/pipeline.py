@@ -190,9 +190,10 @@ class Run:
         """The networks that training and its watch are about."""
         from nas.supernet.train import Subnets
 
+        tables = Costs().tables(self.compiled)
+
         def extreme(*, largest: bool) -> Network:
-            row = self.tables.extreme(EXTREME_FIGURES, largest=largest)
-            return self.network(self.compiled.decode(row))
+            return self.network(self.compiled.decode(tables.extreme(EXTREME_FIGURES, largest=largest)))
 
         def draw(rng: np.random.Generator) -> Network:
             return self.network(self.compiled.decode(self.compiled.sample(rng, 1)[0]))
@@ -243,12 +244,7 @@ class Run:
         steps = self.recipe.supernet.epochs * trainer.steps_per_epoch
         with self.folder.stage("train"), progress("training the supernet", steps) as step:
             step.advance(trainer.steps_done)
-            try:
-                return trainer.run(advance=lambda n, note: step.advance(n, note=note), deadline=self.train_deadline)
-            except KeyboardInterrupt:
-                LOGGER.warning("training stopped by Ctrl-C; the run ends with what is there")
-                trainer.save()
-                raise
+            return trainer.run(advance=lambda n, note: step.advance(n, note=note), deadline=self.train_deadline)
 
     @property
     def train_deadline(self) -> float | None:

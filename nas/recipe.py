@@ -209,7 +209,7 @@ class SearchSection(_Section):
     """Who proposes what to try next: "surrogate", "nsga2" or "random"."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every draw of the search."""
-    lag: Annotated[int, Field(ge=0)] = 8
+    lag: Annotated[int, Field(ge=0)] = 4
     """Trial n is proposed from the results of trials before n - lag, however many workers."""
     minutes: Positive | None = None
     """Time budget of the search."""

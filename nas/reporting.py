@@ -61,9 +61,7 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
         training=_training(run),
         predictor=_predictor(run),
         architectures=tuple(detail(run, Architecture.of(entry.picks)) for entry in front[:DETAILS]),
-        stages=tuple(
-            StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()
-        ),
+        stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
         recipe_toml=recipe.to_toml(),
         environment=run.folder.environment(),
         notes=notes,
@@ -81,7 +79,9 @@ def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:
     if model is None:
         return {}
     found = [
-        (network.nodes[i].name, kernel) for i, kernel in kernel_nodes(network, fusion=model.fusion) if kernel is not None
+        (network.nodes[i].name, kernel)
+        for i, kernel in kernel_nodes(network, fusion=model.fusion)
+        if kernel is not None
     ]
     times = model.predict_ms([kernel for _, kernel in found])
     return {name: float(ms) for (name, _), ms in zip(found, times, strict=True)}

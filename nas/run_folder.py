@@ -52,9 +52,7 @@ class RunFolder:
     def create(self, recipe: Recipe) -> None:
         """Write the resolved recipe and the environment; refuse a folder that is in use."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise NasError(
-                f"{self.path} exists: continue it with --resume, or choose another folder with --name"
-            )
+            raise NasError(f"{self.path} exists: continue it with --resume, or choose another folder with --name")
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "environment.json", environment(recipe))
         write_text(self.path / "recipe.toml", recipe.to_toml())

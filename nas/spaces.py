@@ -47,7 +47,9 @@ def load_space(
     return _call(found, name, input_shape, classes, options)
 
 
-def _call(builder: Any, name: str, input_shape: tuple[int, ...], classes: int, options: Mapping[str, Any]) -> SearchSpace:
+def _call(
+    builder: Any, name: str, input_shape: tuple[int, ...], classes: int, options: Mapping[str, Any]
+) -> SearchSpace:
     parameters = inspect.signature(builder).parameters
     known = list(parameters)[2:]
     for option in options:

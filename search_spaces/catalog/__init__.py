@@ -17,4 +17,12 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "resnext_groups": resnext_groups,
 }
 
-__all__ = ["CATALOG", *CATALOG]
+__all__ = [
+    "CATALOG",
+    "mobile",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "nas_bench_macro",
+    "resnet",
+    "resnext_groups",
+]
