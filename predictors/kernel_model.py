@@ -25,7 +25,7 @@ ROWS_PER_AMOUNT = 2
 ROWS_TO_CORRECT = 60
 SHARE_TO_CORRECT = 0.01
 FOLDS = 2
-FEW_REPEATS = 1.0
+FEW_REPEATS = 3.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class KernelModel:
     def known(self) -> frozenset[str]:
         """Classes of kernels that were measured."""
         return frozenset(self._classes) - {""}
+
+    @property
+    def general(self) -> "KernelModel":
+        """The model without what it remembers of single kernels: what it says of kernels never measured."""
+        return KernelModel(self._classes, {})
 
     def predict_ms(self, kernels: Sequence[Kernel]) -> Floats:
         """Milliseconds of each kernel, [n_kernels]."""

@@ -17,7 +17,7 @@ QUIET_QUANTILE = 0.1
 CALM_QUANTILE = 0.02
 FEWEST_CALM = 3
 LOW, HIGH = 0.1, 0.9
-PATIENCE = 4.0
+PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def repeat(
 
     Disturbed is a repetition next to which `reference` was more than 12 % slower than on a quiet machine, or, where
     the work is done by the calling thread (`single_thread`), one that took longer than its processor time. The wait
-    for undisturbed ones ends after four times `seconds`.
+    for undisturbed ones ends after three times `seconds`.
     """
     for _ in range(warm_up):
         run()
