@@ -14,7 +14,6 @@ from search_spaces.network import Network
 
 if TYPE_CHECKING:
     from predictors.tables import CostTables
-
     from search_spaces.compiled import CompiledSpace
 
 Interval = tuple[float, float]

@@ -17,8 +17,6 @@ from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
-    from predictors.tables import CostTables
-
     from nas.modules import Weights
     from nas.search.driver import SearchResult
     from nas.search.problem import Problem, Settings
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from nas.supernet.train import Subnets, Trainer
     from nas.supernet.weights import Supernet
     from nas.tasks.classification import ClassificationTask
+    from predictors.tables import CostTables
     from predictors.target import Target
     from search_spaces.compiled import CompiledSpace
 
