@@ -1,6 +1,6 @@
 """Costs of every node a compiled space can have, evaluated from its field tables; nothing is built."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from predictors.counts import bytes_of_saves
 from predictors.energy import MOVED_ELEMENT_COST_IN_MACS
-from predictors.kernels import Kernel, kernel_of
-from predictors.latency import LatencyModel
+from predictors.kernels import Fusion, Kernel, kernel_of
 from predictors.table_observers import CHANNELS, OWN, POSITIONS, SAVED, live_elements_of
 from search_spaces.compile_lookup import Table, joined_variables, spread
 from search_spaces.compile_nodes import NodeForm, attribute_parts, combined, input_parts, operator_of, shapes_of
@@ -34,9 +33,18 @@ class NodeCosts:
     live: Table
 
 
-def node_costs(compiled: CompiledSpace, latency: LatencyModel | None) -> list[NodeCosts]:
+@dataclass(frozen=True)
+class KernelCost:
+    """A figure that adds up over kernels: `predict` gives what each of some kernels adds, [n_kernels]."""
+
+    figure: str
+    fusion: Fusion
+    predict: Callable[[Sequence[Kernel]], Floats]
+
+
+def node_costs(compiled: CompiledSpace, models: Sequence[KernelCost]) -> list[NodeCosts]:
     """Costs of every node form of a space that was compiled with `observe_memory`."""
-    work = _Work(compiled, latency)
+    work = _Work(compiled, models)
     numbered = [work.numbered(form) for form in compiled.nodes]
     costs = work.costs()
     found = []
@@ -50,13 +58,13 @@ def node_costs(compiled: CompiledSpace, latency: LatencyModel | None) -> list[No
 class _Work:
     """Distinct operators in their places, each evaluated once."""
 
-    def __init__(self, compiled: CompiledSpace, latency: LatencyModel | None) -> None:
+    def __init__(self, compiled: CompiledSpace, models: Sequence[KernelCost]) -> None:
         self._learned = compiled.learned
-        self._latency = latency
+        self._models = tuple(models)
         self._counted = tuple(field.name for field in fields(Counts))
         self._figures = (*self._counted, "training_memory_bytes")
         self._rows: list[tuple[float, ...]] = []
-        self._kernels: list[int] = []
+        self._kernels: dict[Fusion, list[int]] = {model.fusion: [] for model in models}
         self._numbers: dict[tuple[object, ...], int] = {}
         self._kernel_numbers: dict[Kernel, int] = {}
 
@@ -87,16 +95,14 @@ class _Work:
         assert isinstance(producers, tuple)
         assert isinstance(saved, tuple)
         used, owner = flags
-        kernel = None
-        if used and self._latency is not None:
-            makers = [self._learned.operators[name] for name in producers]
-            kernel = kernel_of(op, shapes, makers, fusion=self._latency.fusion)
+        makers = [self._learned.operators[name] for name in producers]
+        for fusion, kernels in self._kernels.items():
+            kernel = kernel_of(op, shapes, makers, fusion=fusion) if used else None
+            new = len(self._kernel_numbers)
+            kernels.append(-1 if kernel is None else self._kernel_numbers.setdefault(kernel, new))
         counted = (0 if name in SHARED_ONCE and not owner else getattr(counts, name) for name in self._counted)
         row = (*counted, bytes_of_saves(op, shapes, out, saved))
         self._rows.append(tuple(map(float, row)) if used else (0.0,) * len(row))
-        self._kernels.append(
-            -1 if kernel is None else self._kernel_numbers.setdefault(kernel, len(self._kernel_numbers))
-        )
         return len(self._rows) - 1
 
     def costs(self) -> dict[str, Floats]:
@@ -104,10 +110,10 @@ class _Work:
         rows = np.array([*self._rows, (np.nan,) * len(self._figures)], np.float64)
         found = {figure: rows[:, i] for i, figure in enumerate(self._figures)}
         found["energy_relative"] = found["macs"] + MOVED_ELEMENT_COST_IN_MACS * found["moved_elements"]
-        if self._latency is not None:
-            kernels = list(self._kernel_numbers)
-            predicted = np.asarray(self._latency.predict_ms(kernels), np.float64) if kernels else np.empty(0)
-            found["latency_ms"] = np.append(np.append(predicted, 0.0)[self._kernels], np.nan)
+        kernels = list(self._kernel_numbers)
+        for model in self._models:
+            predicted = np.asarray(model.predict(kernels), np.float64) if kernels else np.empty(0)
+            found[model.figure] = np.append(np.append(predicted, 0.0)[self._kernels[model.fusion]], np.nan)
         return found
 
 

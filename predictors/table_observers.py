@@ -7,11 +7,12 @@ resolution; learned apart, both need far fewer architectures than their product.
 import math
 from collections.abc import Hashable, Mapping, Sequence
 
-from predictors.counts import bytes_of_saves, first_saves, lifetimes
+from predictors.counts import first_saves, lifetimes
 from search_spaces.network import Network
-from search_spaces.operators import Operator, Shape, elements
+from search_spaces.operators import Shape, elements
 
 OWN, CHANNELS, POSITIONS, SAVED = "own memory", "held channels", "held positions", "saved"
+OBSERVED = frozenset({OWN, CHANNELS, POSITIONS, SAVED})
 
 
 def observe_memory(network: Network) -> Mapping[str, Sequence[Hashable]]:
@@ -46,8 +47,3 @@ def live_elements_of(
     """Elements alive while a node runs, from what `observe_memory` saw of it."""
     mine = sum(elements(shape) for shape, counted in zip((out_shape, *in_shapes), own, strict=True) if counted)
     return mine + sum(map(math.prod, zip(channels, positions, strict=True)))
-
-
-def saved_bytes_of(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, saved: tuple[str, ...]) -> int:
-    """Bytes a node adds to what training keeps, from what `observe_memory` saw of it."""
-    return bytes_of_saves(op, in_shapes, out_shape, saved)

@@ -151,7 +151,7 @@ def _parts(n: int, threads: int) -> list[slice]:
     """Even shares of `n` rows in whole chunks, none where there are too few to share."""
     chunks = -(-n // CHUNK)
     shares = max(1, min(threads, chunks))
-    step = -(-chunks // shares) * CHUNK
+    step = max(1, -(-chunks // shares)) * CHUNK
     return [slice(start, min(start + step, n)) for start in range(0, max(n, 1), step)]
 
 

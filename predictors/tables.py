@@ -1,7 +1,6 @@
 """Whole populations of architectures scored by array look-ups."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +8,9 @@ import numpy.typing as npt
 from predictors.counts import count_network
 from predictors.energy import energy_relative
 from predictors.latency import LatencyModel, network_latency_ms
-from predictors.table_nodes import PEAK, NodeCosts, node_costs
-from predictors.table_observers import observe_memory
+from predictors.roofline import AnalyticEnergy, network_energy_mj
+from predictors.table_nodes import PEAK, KernelCost, NodeCosts, node_costs
+from predictors.table_observers import OBSERVED, observe_memory
 from predictors.table_terms import PACK, Terms, merged, packed
 from search_spaces.compile_lookup import Rows, Table, extended
 from search_spaces.compiled import CompiledSpace, compile_space
@@ -32,26 +32,44 @@ def compile_for_costs(space: SearchSpace, *, seed: int = 0) -> CompiledSpace:
 class CostTables:
     """Counted and predicted costs of every architecture of a compiled space.
 
-    A space compiled without `compile_for_costs` is compiled again. Checked against the plain path (build, count,
-    predict) on random architectures and on both ends; `SpaceError` when they disagree.
+    `latency` adds `latency_ms`, `energy` (picojoules that a target documents) adds `energy_mj`. A space compiled
+    without `compile_for_costs` is compiled again. Checked against the plain path (build, count, predict) on random
+    architectures and on both ends; `SpaceError` when they disagree.
     """
 
-    def __init__(self, compiled: CompiledSpace, *, latency: LatencyModel | None = None, check: int = CHECKED) -> None:
-        needed = {"held channels", "held positions", "own memory", "saved"}
-        self.compiled = compiled if needed <= compiled.observed else compile_for_costs(compiled.space)
+    def __init__(
+        self,
+        compiled: CompiledSpace,
+        *,
+        latency: LatencyModel | None = None,
+        energy: AnalyticEnergy | None = None,
+        check: int = CHECKED,
+    ) -> None:
+        self.compiled = compiled if compiled.observed >= OBSERVED else compile_for_costs(compiled.space)
+        if self.compiled.slots != compiled.slots:
+            raise SpaceError(
+                f"space {compiled.space.name!r} shows other choices when it is compiled again; compile it once, with "
+                "compile_for_costs"
+            )
         self.latency = latency
-        self._nodes: list[NodeCosts] = node_costs(self.compiled, latency)
+        self.energy = energy
+        models = []
+        if latency is not None:
+            models.append(KernelCost("latency_ms", latency.fusion, latency.predict_ms))
+        if energy is not None:
+            models.append(KernelCost("energy_mj", energy.fusion, energy.predict_mj))
+        self._nodes: list[NodeCosts] = node_costs(self.compiled, models)
         self._sums = tuple(self._nodes[0].sums)
         self.names: tuple[str, ...] = (*self._sums, PEAK)
         self._sizes = [*(len(s.options) for s in self.compiled.slots), *(c.size for c in self.compiled.columns)]
-        self._terms = cache(self._make_terms)
+        self._made: dict[tuple[tuple[str, ...], bool], Terms] = {}
         if check:
             self._check(check)
 
     def score(self, rows: Rows, figures: Sequence[str] | None = None, *, threads: int = 2) -> dict[str, Floats]:
-        """Figure name to values `[n]` for rows `[n, n_slots]`; all figures in `names` unless `figures` are given.
+        """Figure name to values `[n]` for valid rows `[n, n_slots]`; all figures in `names` unless `figures` are given.
 
-        Architectures outside the tables' reach are built and counted; NaN where a requirement refuses the row.
+        Rows need not be canonical. The few combinations that were never met while compiling are built and counted.
         """
         wanted = self.names if figures is None else tuple(figures)
         for figure in wanted:
@@ -81,6 +99,8 @@ class CostTables:
         values["energy_relative"] = energy_relative(total["macs"], total["moved_elements"])
         if self.latency is not None:
             values["latency_ms"] = network_latency_ms(self.latency, network)
+        if self.energy is not None:
+            values["energy_mj"] = network_energy_mj(self.energy, network)
         return {figure: values[figure] for figure in self.names}
 
     def _plain_row(self, row: Rows) -> Mapping[str, float]:
@@ -103,6 +123,11 @@ class CostTables:
             if figure not in self._sums:
                 raise unknown_name("figure that adds up over operators", figure, self._sums)
         return extreme_row(self.compiled, self._nodes, figures, largest=largest)
+
+    def _terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
+        if (sums, peak) not in self._made:
+            self._made[sums, peak] = self._make_terms(sums, peak)
+        return self._made[sums, peak]
 
     def _make_terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
         names = [*(slot.name for slot in self.compiled.slots), *(c.name for c in self.compiled.columns)]
