@@ -209,7 +209,7 @@ def test_wrong_inputs_and_weights_are_refused() -> None:
     module = NetworkModule(network)
     with pytest.raises(NasError, match=r"takes inputs of shape \(3, 12, 12\), got \(3, 16, 16\); resize"):
         module(torch.randn(1, 3, 16, 16))
-    with pytest.raises(NasError, match="stem.norm.weight has shape"):
+    with pytest.raises(NasError, match=r"stem\.norm\.weight has shape"):
         module.load_weights({"stem.norm": {"weight": torch.ones(5)}})
 
 

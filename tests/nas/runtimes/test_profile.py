@@ -128,5 +128,7 @@ def test_impossible_requests_are_refused(tmp_path: Path) -> None:
         profile_to_file(tmp_path)
     with pytest.raises(NasError, match="'tpu'"):
         profile(setting=Setting(device="tpu"))
+    with pytest.raises(NasError, match="precision 'int3' cannot be measured here; take one of fp32"):
+        profile(setting=Setting(precision="int3"))
     with pytest.raises(NasError, match="unknown runtime"):
         profile(runtime="tensorrt")

@@ -156,7 +156,7 @@ def test_extracted_copies_do_not_follow_the_supernet(rng: np.random.Generator) -
 
 def test_checkpoint_of_another_space_is_refused() -> None:
     supernet = Supernet.of_networks(networks_of(SPACES["width"]))
-    with pytest.raises(NasError, match="belongs to another search space: .* tensors differ"):
+    with pytest.raises(NasError, match=r"belongs to another search space: .* tensors differ"):
         supernet.load({})
     wrong = {name: torch.zeros(1) for name in supernet.tensors}
     with pytest.raises(NasError, match=r"has shape \(1,\), the space needs"):
