@@ -37,7 +37,7 @@ from search_spaces.space import SearchSpace
 
 CLASSES = 10
 WARM_UP = 3
-EVALUATED_IMAGES = 1000
+EVALUATED_IMAGES, PART = 1000, 250
 SETTINGS = ((32, 128), (32, 32), (8, 128))
 """Image size and batch of each comparison; the first is the one the project holds itself to."""
 
@@ -102,7 +102,7 @@ def exported(network: Network, supernet: Supernet) -> nn.Module:
     with python_module(source.text) as module:
         model = fresh_model(module)
     fill(model, source, network, weights)
-    return model.train().to(memory_format=torch.channels_last)
+    return model.train()
 
 
 def compare(subject: Subject, supernet: Supernet, *, size: int, batch: int, pairs: int, threads: int) -> None:
@@ -161,8 +161,8 @@ def interval(ordered: Sequence[float]) -> tuple[float, float]:
     return ordered[low], ordered[min(len(ordered) - 1, int(len(ordered) / 2 + reach))]
 
 
-def evaluate_for(seconds: float, seed: int, start: Barrier, counts: "multiprocessing.Queue[int]") -> None:
-    """Evaluate random subnets on one thread from the moment all are ready; put how many into `counts`."""
+def evaluate_for(seconds: float, seed: int, ready_to_go: Barrier, rates: "multiprocessing.Queue[float]") -> None:
+    """Evaluate random subnets on one thread from the moment all are ready; put how many a second into `rates`."""
     torch.set_num_threads(1)
     keep_freed_memory()
     space = space_for(32)
@@ -171,16 +171,17 @@ def evaluate_for(seconds: float, seed: int, start: Barrier, counts: "multiproces
     supernet = Supernet.of_networks(networks)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(EVALUATED_IMAGES, 3, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
-    batches = [(part, torch.zeros(len(part), dtype=torch.int64)) for part in images.split(250)]
-    start.wait()
-    ends, done = time.perf_counter() + seconds, 0
-    while time.perf_counter() < ends:
+    target = torch.zeros(PART, dtype=torch.int64)
+    batches = [(images[start : start + PART], target) for start in range(0, EVALUATED_IMAGES, PART)]
+    ready_to_go.wait()
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() < started + seconds:
         network = networks[done % len(networks)]
         weights = supernet.weights_for(network)
         ready = with_statistics(weights, calibrate(network, weights, batches[:2]))
         error_of(network, ready, Wrong(), batches)
         done += 1
-    counts.put(done)
+    rates.put(done / (time.perf_counter() - started))
 
 
 class Wrong:
@@ -194,16 +195,16 @@ class Wrong:
 def per_second(workers: int, seconds: float) -> float:
     """Subnets a second that `workers` processes evaluate together."""
     context = multiprocessing.get_context("spawn")
-    start, counts = context.Barrier(workers), context.Queue()
+    start, rates = context.Barrier(workers), context.Queue()
     running = [
-        context.Process(target=evaluate_for, args=(seconds, 0, start, counts), daemon=True) for _ in range(workers)
+        context.Process(target=evaluate_for, args=(seconds, 0, start, rates), daemon=True) for _ in range(workers)
     ]
     for process in running:
         process.start()
-    total = sum(counts.get() for _ in running)
+    total: float = sum(rates.get() for _ in running)
     for process in running:
         process.join()
-    return total / seconds
+    return total
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
