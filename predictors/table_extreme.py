@@ -1,24 +1,30 @@
-"""The architectures at the ends of a space, exactly, by eliminating one choice after another."""
+"""The architectures at the ends of a space: exactly by elimination where that is possible, else by ascent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from predictors.table_nodes import NodeCosts
 from predictors.table_terms import joined
-from search_spaces.compile_eliminate import maximum
+from search_spaces.compile_eliminate import TooManyCombinations, maximum
 from search_spaces.compile_lookup import Rows, Table
 from search_spaces.compiled import CompiledSpace
 from search_spaces.errors import SpaceError
 
+Floats = npt.NDArray[np.float64]
 STEPS = 1 << 40
 """Steps into which a figure that is no count is divided; counts are taken exactly."""
+STARTS = 32
 
 
-def extreme_row(compiled: CompiledSpace, nodes: Sequence[NodeCosts], figures: Sequence[str], *, largest: bool) -> Rows:
+def eliminated_extreme(
+    compiled: CompiledSpace, nodes: Sequence[NodeCosts], figures: Sequence[str], *, largest: bool
+) -> Rows | None:
     """The canonical valid row with the largest (smallest) first of `figures`, among those the second, and so on.
 
-    Figures must add up over nodes. Figures are packed into one whole number, so the order is exact.
+    Figures must add up over nodes; they are packed into one whole number, so the order is exact. `None` where too many
+    choices depend on each other.
     """
     scores: dict[tuple[int, ...], Table] = {}
     weight = 1
@@ -38,10 +44,40 @@ def extreme_row(compiled: CompiledSpace, nodes: Sequence[NodeCosts], figures: Se
         weight *= reach
     sizes = [*(len(slot.options) for slot in compiled.slots), *(column.size for column in compiled.columns)]
     allowed = [_excluded(table) for table in compiled.canonical_indicators]
-    row = maximum([*allowed, *scores.values()], sizes)
+    try:
+        row = maximum([*allowed, *scores.values()], sizes)
+    except TooManyCombinations:
+        return None
     if row is None:
         raise SpaceError(f"space {compiled.space.name!r} has no valid architecture")
     return row[: len(compiled.slots)].astype(np.int16)
+
+
+def ascended_extreme(compiled: CompiledSpace, score: Callable[[Rows], Floats]) -> Rows:
+    """The best canonical row that changing single picks reaches from `STARTS` random rows.
+
+    `score` gives `[n, k]` for rows `[n, n_slots]`; rows compare by the first column, then the second, and so on, larger
+    being better.
+    """
+    starts = compiled.sample(np.random.default_rng(0), STARTS)
+    reached = [_ascended(compiled, row, score) for row in starts]
+    return max(reached, key=lambda item: item[0])[1]
+
+
+def _ascended(compiled: CompiledSpace, row: Rows, score: Callable[[Rows], Floats]) -> tuple[tuple[float, ...], Rows]:
+    best = tuple(score(row[None])[0].tolist())
+    improved = True
+    while improved:
+        improved = False
+        for slot, choice in enumerate(compiled.slots):
+            trial = np.repeat(row[None], len(choice.options), axis=0)
+            trial[:, slot] = np.arange(len(choice.options))
+            trial = compiled.repair(trial)
+            values = list(map(tuple, score(trial).tolist()))
+            top = max(range(len(values)), key=values.__getitem__)
+            if values[top] > best:
+                best, row, improved = values[top], trial[top], True
+    return best, row
 
 
 def _unit(tables: Sequence[Table]) -> float:

@@ -71,7 +71,7 @@ class _Work:
     def numbered(self, form: NodeForm) -> Table:
         """Which evaluated operator the node is, over the variables that matter; -1 where that is unknown."""
         parts = [*attribute_parts(form.fields), *input_parts(form.fields), "flags", "producers", SAVED]
-        found = combined([form.fields[part] for part in parts])
+        found = combined([form.fields[part] for part in parts], self._learned.names)
         numbers = np.empty(len(found.numbers), np.int64)
         for i, row in enumerate(found.numbers.tolist()):
             key = (form.operator, *parts, *row)
@@ -120,7 +120,7 @@ class _Work:
 def _live(compiled: CompiledSpace, form: NodeForm) -> Table:
     """Bytes alive while the node runs."""
     parts = [*input_parts(form.fields), "channels", "positions", "flags", OWN, CHANNELS, POSITIONS]
-    found = combined([form.fields[part] for part in parts])
+    found = combined([form.fields[part] for part in parts], compiled.learned.names)
     live = np.empty(len(found.numbers))
     for i, row in enumerate(found.numbers.tolist()):
         values = {part: compiled.learned.values[n] for part, n in zip(parts, row, strict=True) if n >= 0}

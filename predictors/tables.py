@@ -9,6 +9,7 @@ from predictors.counts import count_network
 from predictors.energy import energy_relative
 from predictors.latency import LatencyModel, network_latency_ms
 from predictors.roofline import AnalyticEnergy, network_energy_mj
+from predictors.table_extreme import ascended_extreme, eliminated_extreme
 from predictors.table_nodes import PEAK, KernelCost, NodeCosts, node_costs
 from predictors.table_observers import OBSERVED, observe_memory
 from predictors.table_terms import PACK, Terms, merged, packed
@@ -115,14 +116,22 @@ class CostTables:
     def extreme(self, figures: Sequence[str] = ("params", "macs", "nonzero_params"), *, largest: bool = True) -> Rows:
         """The canonical valid row with the largest (smallest) first figure, among those the second, and so on.
 
-        Exact for figures that add up over operators; figures must be among `names` without peak memory.
+        Exact for figures that add up over operators. With peak memory among them, or where too many choices depend on
+        each other, the best row that changing single picks reaches from many starts.
         """
-        from predictors.table_extreme import extreme_row
-
         for figure in figures:
-            if figure not in self._sums:
-                raise unknown_name("figure that adds up over operators", figure, self._sums)
-        return extreme_row(self.compiled, self._nodes, figures, largest=largest)
+            if figure not in self.names:
+                raise unknown_name("figure of the tables", figure, self.names)
+        if PEAK not in figures:
+            row = eliminated_extreme(self.compiled, self._nodes, figures, largest=largest)
+            if row is not None:
+                return row
+        sign = 1.0 if largest else -1.0
+
+        def score(rows: Rows) -> Floats:
+            return sign * np.stack(list(self.score(rows, figures, threads=1).values()), axis=1)
+
+        return ascended_extreme(self.compiled, score)
 
     def _terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
         if (sums, peak) not in self._made:
@@ -130,7 +139,7 @@ class CostTables:
         return self._made[sums, peak]
 
     def _make_terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
-        names = [*(slot.name for slot in self.compiled.slots), *(c.name for c in self.compiled.columns)]
+        names = self.compiled.learned.names
         packs = []
         for start in range(0, len(sums), PACK):
             figures = sums[start : start + PACK]

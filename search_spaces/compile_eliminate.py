@@ -10,12 +10,18 @@ import numpy.typing as npt
 from search_spaces.compile_lookup import Table, joined_variables, spread
 
 Combine = Callable[[Any, Any], Any]
-MOST_ENTRIES = 1 << 24
+MOST_ENTRIES = 1 << 22
 
 
-def joined(tables: Sequence[Table], combine: Combine) -> Table:
+class TooManyCombinations(Exception):
+    """Choices depend on each other in too many ways to be eliminated one by one."""
+
+
+def _joined(tables: Sequence[Table], sizes: Sequence[int], combine: Combine) -> Table:
     """One table over the union of the variables; `combine` is applied elementwise."""
     union = joined_variables(tables)
+    if math.prod(sizes[v] for v in union) > MOST_ENTRIES:
+        raise TooManyCombinations
     result: Any = spread(tables[0], union)
     for table in tables[1:]:
         result = combine(result, spread(table, union))
@@ -44,13 +50,16 @@ def elimination_order(scopes: Iterable[Iterable[int]], sizes: Sequence[int]) -> 
 
 
 def count(tables: Sequence[Table], sizes: Sequence[int]) -> int:
-    """Sum over all combinations of the product of the tables (of whole numbers), exactly."""
+    """Sum over all combinations of the product of the tables (of whole numbers), exactly.
+
+    Raises `TooManyCombinations`.
+    """
     pending = [Table(table.variables, np.asarray(table.values, dtype=object)) for table in tables]
     total = math.prod(sizes[v] for v in set(range(len(sizes))) - {v for t in tables for v in t.variables})
     for variable in elimination_order([table.variables for table in tables], sizes):
         involved = [table for table in pending if variable in table.variables]
         pending = [table for table in pending if variable not in table.variables]
-        table = joined(involved, np.multiply)
+        table = _joined(involved, sizes, np.multiply)
         axis = table.variables.index(variable)
         rest = (*table.variables[:axis], *table.variables[axis + 1 :])
         pending.append(Table(rest, np.asarray(table.values.sum(axis=axis), dtype=object)))
@@ -60,16 +69,16 @@ def count(tables: Sequence[Table], sizes: Sequence[int]) -> int:
 
 
 def maximum(tables: Sequence[Table], sizes: Sequence[int]) -> npt.NDArray[np.int64] | None:
-    """The combination with the largest sum of the tables (-inf: excluded; ties: lowest options last decided first).
+    """One option per variable with the largest sum of the tables; -inf excludes a combination.
 
-    Returns one option per variable, or `None` when every combination is excluded.
+    `None` when every combination is excluded. Ties are broken in a fixed way. Raises `TooManyCombinations`.
     """
     pending = list(tables)
     best: list[tuple[int, Table]] = []
     for variable in elimination_order([table.variables for table in tables], sizes):
         involved = [table for table in pending if variable in table.variables]
         pending = [table for table in pending if variable not in table.variables]
-        table = joined(involved, np.add)
+        table = _joined(involved, sizes, np.add)
         axis = table.variables.index(variable)
         rest = (*table.variables[:axis], *table.variables[axis + 1 :])
         best.append((variable, Table(rest, np.asarray(table.values.argmax(axis=axis)))))

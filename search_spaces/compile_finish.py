@@ -11,7 +11,7 @@ from search_spaces.compile_fields import Ints
 from search_spaces.compile_learn import Learner
 from search_spaces.compile_lookup import DerivedColumn, Table, spread
 from search_spaces.compile_observe import FieldKey
-from search_spaces.operators import Operator
+from search_spaces.operators import Layout, Operator
 
 SMALL_COLUMN = 8
 
@@ -21,7 +21,8 @@ class Learned:
     """All that was learned of a space, in final order of choices, options and columns.
 
     `fields` hold value numbers (positions in `values`), -1 where a combination was never reached; `conditions` give
-    the field and value that decide whether a field exists.
+    the field and value that decide whether a field exists. `layouts` are those met of what each (node, class) reads
+    first.
     """
 
     slots: tuple[tuple[str, tuple[Value, ...]], ...]
@@ -30,6 +31,12 @@ class Learned:
     conditions: Mapping[FieldKey, tuple[FieldKey, int]]
     values: tuple[object, ...]
     operators: Mapping[str, type[Operator]]
+    layouts: Mapping[tuple[str, str], tuple[Layout, ...]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables: choices, then columns."""
+        return (*(name for name, _ in self.slots), *(column.name for column in self.columns))
 
 
 def pruned(table: Table, first: Sequence[int] = ()) -> Table:
@@ -107,7 +114,8 @@ def finish(learner: Learner) -> Learned:
     final_columns = tuple(
         DerivedColumn(c.name, _placed(c.table, place, sizes, c.size - 1), c.size) for c in kept.values()
     )
-    return Learned(slots, final_columns, fields, conditions, values, dict(learner.observer.operators))
+    observer = learner.observer
+    return Learned(slots, final_columns, fields, conditions, values, dict(observer.operators), observer.layouts)
 
 
 def _settled(table: Table, derived: Sequence[int], replaced: Mapping[int, Table]) -> Table:

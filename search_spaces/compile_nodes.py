@@ -1,5 +1,6 @@
 """What the nodes of a compiled space can be: combinations of their fields over the variables they depend on."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ import numpy.typing as npt
 from search_spaces.compile_finish import Learned
 from search_spaces.compile_lookup import Numbers, Table, joined_variables, spread
 from search_spaces.compile_observe import FieldKey
+from search_spaces.errors import SpaceError
 from search_spaces.operators import Layout, Operator, Shape
 
 WeightUse = tuple[Operator, Layout]
+MOST_COMBINATIONS = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,19 @@ def node_forms(learned: Learned) -> Iterator[NodeForm]:
         yield NodeForm(name, learned.operators[kind], Table(table.variables, present), fields)
 
 
-def combined(tables: Sequence[Table]) -> Combinations:
-    """The distinct combinations of the values of `tables`, over the union of their variables."""
+def combined(tables: Sequence[Table], names: Sequence[str]) -> Combinations:
+    """The distinct combinations of the values of `tables`, over the union of their variables.
+
+    `SpaceError` with the `names` of those variables when there are too many combinations of them.
+    """
     union = joined_variables(tables)
+    sizes = {v: size for table in tables for v, size in zip(table.variables, table.dims, strict=True)}
+    entries = math.prod(sizes.values())
+    if entries > MOST_COMBINATIONS:
+        raise SpaceError(
+            f"one operator depends on {len(union)} choices in {entries} ways (at most {MOST_COMBINATIONS} can be "
+            f"tabulated): {', '.join(names[v] for v in union)}. Offer fewer options, or let it depend on fewer of them"
+        )
     code: npt.NDArray[np.int64] = np.zeros((1,) * len(union), np.int64)
     levels = []
     for table in tables:
@@ -90,22 +103,32 @@ def shapes_of(values: Mapping[str, object]) -> tuple[Shape, ...]:
 def weight_uses(learned: Learned) -> dict[tuple[str, str], tuple[WeightUse, ...]]:
     """Per weights path and class of operator: every operator that uses it, with the layout of what it reads first.
 
-    Origins in a layout are empty where it has a single segment.
+    Origins in a layout are empty where that is never made of several segments, else those met while compiling.
     """
     found: dict[tuple[str, str], dict[WeightUse, None]] = {}
     for form in node_forms(learned):
-        parts = [*attribute_parts(form.fields), "segments", "origins", "weights"]
-        some = combined([form.present, *(form.fields[part] for part in parts)]).numbers
+        kind = form.operator.__name__
+        parts = [*attribute_parts(form.fields), "segments", "weights"]
+        some = combined([form.present, *(form.fields[part] for part in parts)], learned.names).numbers
+        met = learned.layouts[form.name, kind]
         for numbers in some[(some[:, 0] == 1) & (some >= 0).all(1)]:
             values = dict(zip(parts, (learned.values[n] for n in numbers[1:]), strict=True))
-            sizes, origins, path = values["segments"], values["origins"], values["weights"]
-            if not sizes:
-                continue
-            assert isinstance(sizes, tuple)
+            segments, path = values["segments"], values["weights"]
+            assert isinstance(segments, tuple)
             assert isinstance(path, str)
-            names = origins[0] if isinstance(origins, tuple) else ("",) * len(sizes[0])
             op = operator_of(form.operator, values)
-            if op.weights(((sum(sizes[0]),),)):
-                use = (op, tuple(zip(names, sizes[0], strict=True)))
-                found.setdefault((path, form.operator.__name__), {})[use] = None
+            if segments and op.weights(((sum(segments[0]),),)):
+                uses = found.setdefault((path, kind), {})
+                uses.update(((op, layout), None) for layout in _layouts(segments[0], met))
     return {key: tuple(uses) for key, uses in sorted(found.items())}
+
+
+def _layouts(sizes: tuple[int, ...], met: Sequence[Layout]) -> list[Layout]:
+    """The layouts met with segments of these sizes, else with as many segments."""
+    if max(map(len, met)) == 1:
+        return [(("", sizes[0]),)]
+    same = [layout for layout in met if tuple(size for _, size in layout) == sizes]
+    if same:
+        return same
+    origins = dict.fromkeys(tuple(origin for origin, _ in layout) for layout in met if len(layout) == len(sizes))
+    return [tuple(zip(names, sizes, strict=True)) for names in origins]

@@ -28,8 +28,8 @@ class FieldKey:
     last tensor built before the choice was asked for, "channels", "spatial" and "maker" (class of its operator).
     A requirement has a "verdict". A node has a "kind" (its operator's class, nothing when absent) and, per class
     named in `operator`: ".<attribute>" each, "ranks" of its inputs, "in<i>.<axis>", "channels" and "positions" of its
-    output, "producers" (classes), "segments" (sizes in the layout of each input), "origins" (of segments, where there
-    are several), "flags" (used at inference, owner of its weights), "weights" (their path) and what observers add.
+    output, "producers" (classes), "segments" (sizes in the layout of each input), "flags" (used at inference, owner of
+    its weights), "weights" (their path) and what observers add.
     """
 
     place: str
@@ -137,6 +137,11 @@ class RunObserver:
             self.conditions.append(condition)
             self.defaults.append(default)
         return number
+
+    @property
+    def layouts(self) -> dict[tuple[str, str], tuple[Layout, ...]]:
+        """Per node and class: the layouts of its first input that were met."""
+        return {(name, kind.__name__): tuple(known.layouts) for (name, kind), known in self._nodes.items()}
 
     def slot(self, name: str) -> int:
         """Number of the choice `name`."""
@@ -269,6 +274,7 @@ class _NodeRecords:
         self._operators: dict[Operator, Found] = {}
         self._shapes: dict[tuple[Shape, tuple[Shape, ...]], Found] = {}
         self._links: dict[tuple[object, ...], Found] = {}
+        self.layouts: dict[Layout, None] = {}
         self._singles: dict[tuple[str, Hashable], Found] = {}
 
     def note(self, node: Node, sources: Sequence[Node], flags: tuple[bool, bool], found: Found) -> None:
@@ -291,8 +297,11 @@ class _NodeRecords:
         links = (producers, layouts, flags, node.weights_path)
         numbered = self._links.get(links)
         if numbered is None:
-            parts = {"producers": producers, "flags": flags, "weights": node.weights_path, **_layout_parts(layouts)}
+            segments = tuple(tuple(size for _, size in layout) for layout in layouts)
+            parts = {"producers": producers, "flags": flags, "weights": node.weights_path, "segments": segments}
             numbered = self._links[links] = self._numbered(parts)
+            if layouts:
+                self.layouts.setdefault(layouts[0])
         _extend(found, numbered)
 
     def single(self, part: str, value: Hashable) -> Found:
@@ -314,9 +323,3 @@ def _shape_parts(shape: Shape, in_shapes: tuple[Shape, ...]) -> dict[str, object
     parts: dict[str, object] = {"ranks": tuple(map(len, in_shapes))}
     parts |= {f"in{i}.{axis}": size for i, source in enumerate(in_shapes) for axis, size in enumerate(source)}
     return parts | {"channels": shape[0], "positions": elements(shape[1:])}
-
-
-def _layout_parts(layouts: tuple[Layout, ...]) -> dict[str, object]:
-    several = any(len(layout) > 1 for layout in layouts)
-    origins = tuple(tuple(origin for origin, _ in layout) for layout in layouts) if several else None
-    return {"segments": tuple(tuple(size for _, size in layout) for layout in layouts), "origins": origins}

@@ -1,5 +1,6 @@
 """A search space as fixed slots and tables: populations are integer matrices, looked up instead of built."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from search_spaces.builder import Value
 from search_spaces.compile_choices import Choices, Mask
 from search_spaces.compile_cover import Cover
+from search_spaces.compile_eliminate import TooManyCombinations
 from search_spaces.compile_finish import Learned, finish
 from search_spaces.compile_learn import Learner
 from search_spaces.compile_lookup import DerivedColumn, Rows, Table
@@ -18,9 +20,11 @@ from search_spaces.compile_observe import Observer
 from search_spaces.errors import InvalidArchitecture, SpaceError
 from search_spaces.space import SAMPLE_TRIES, Architecture, SearchSpace, _key
 
+LOGGER = logging.getLogger("nas")
 VERIFIED_RUNS = 256
 BATCH = 64
 MOST_ROUNDS = 2000
+LOGGED_ROUNDS = 20
 VALID_ROWS = 512
 
 
@@ -161,12 +165,21 @@ class CompiledSpace:
         )
 
     def size(self) -> Size:
-        """Number of valid combinations of picks, exactly as far as the tables are right (see `Size`)."""
+        """Number of valid combinations of picks, exactly as far as the tables are right (see `Size`).
+
+        `SpaceError` where choices depend on each other in too many ways to be counted.
+        """
         return self._size
 
     @cached_property
     def _size(self) -> Size:
-        return Size(self._choices.size(), self.proved, self.verified_on)
+        try:
+            return Size(self._choices.size(), self.proved, self.verified_on)
+        except TooManyCombinations:
+            raise SpaceError(
+                f"space {self.space.name!r}: too many choices decide together what others offer or what is refused; "
+                "its architectures cannot be counted. Let options depend on fewer earlier picks"
+            ) from None
 
 
 def compile_space(space: SearchSpace, observers: Sequence[Observer] = (), *, seed: int = 0) -> CompiledSpace:
@@ -181,7 +194,9 @@ def compile_space(space: SearchSpace, observers: Sequence[Observer] = (), *, see
     learner.discover()
     learner.flip()
     verified, enough = 0, min(VERIFIED_RUNS, math.prod(map(len, learner.observer.options)))
-    for _ in range(MOST_ROUNDS):
+    for turn in range(MOST_ROUNDS):
+        if turn % LOGGED_ROUNDS == LOGGED_ROUNDS - 1:
+            LOGGER.info("compiling %s: %d architectures built so far", space.name, len(learner.evidence.runs))
         learner.mend()
         rows, aimed = cover.propose(BATCH)
         if len(rows):

@@ -144,8 +144,18 @@ def test_extremes_of_a_large_space_bound_its_samples() -> None:
     depths = [i for i, slot in enumerate(costs.compiled.slots) if slot.name.endswith(".depth")]
     assert (ends[0, depths] == 0).all()
     assert (ends[1, depths] == 2).all()
-    with pytest.raises(NasError, match="unknown figure that adds up over operators 'peak_memory_bytes'"):
-        costs.extreme(("peak_memory_bytes",))
+    with pytest.raises(NasError, match="unknown figure of the tables 'size'"):
+        costs.extreme(("size",))
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_extremes_of_peak_memory_are_found_by_ascent(largest: bool) -> None:
+    costs = tables("mobile, two blocks")
+    rows = np.array([costs.compiled.encode(a) for a in costs.compiled.space.enumerate()])
+    found = costs.score(rows, ("peak_memory_bytes",))["peak_memory_bytes"]
+    row = costs.extreme(("peak_memory_bytes", "macs"), largest=largest)
+    best = found.max() if largest else found.min()
+    assert costs.score(row[None])["peak_memory_bytes"][0] == best
 
 
 def test_a_space_compiled_without_memory_is_compiled_again() -> None:

@@ -176,9 +176,17 @@ def test_largest_axes_come_from_what_can_be() -> None:
     assert space.maxima["body.conv", "Conv"]["weight"] == (16, 16, 5, 5)
     assert space.maxima["late.conv", "Conv"]["weight"] == (128, 16, 3, 3)
     assert set(compiled("shared").maxima) >= {("norm", "LayerNorm"), ("norm", "BatchNorm"), ("turn0.conv", "Conv")}
-    joined = dict(compiled("joined").weight_uses["stage0.mix.conv", "Conv"])
-    origins = {tuple(origin for origin, _ in layout) for layout in joined.values()}
-    assert ("stem.conv", "stage0.conv0.conv", "stage0.conv1.conv") in origins
+
+
+def test_layouts_name_their_origins_where_segments_vary() -> None:
+    layouts = {layout for _, layout in compiled("joined").weight_uses["stage0.mix.conv", "Conv"]}
+    assert (("stem.conv", 8), ("stage0.conv0.conv", 4), ("stage0.conv1.conv", 4)) in layouts
+    assert {len(layout) for layout in layouts} == {2, 3, 4}
+    mixed = {layout for _, layout in compiled("shared").weight_uses["mix", "Conv"]}
+    assert mixed == {
+        layout for i in range(3) for layout in [((f"turn{i}.conv", 8),), (("stem.conv", 8), (f"turn{i}.conv", 8))]
+    }
+    assert {layout for _, layout in compiled("dependent").weight_uses["late.conv", "Conv"]} >= {(("", 16),)}
 
 
 def one_conv(width: Callable[[NetworkBuilder, Pick], int]) -> ss.SearchSpace:
