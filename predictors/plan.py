@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from math import log2, prod
 
 import numpy as np
@@ -38,24 +37,29 @@ def plan(
     """Networks of `spaces` in turn, worth measuring in this order, none twice.
 
     Every fifth is a random draw to be held out. Each other one is the draw, out of four, that shows most kernels of
-    kinds and sizes seen seldom so far, for the time it takes. Ends when 40 draws in a row bring nothing new.
+    kinds and sizes seen seldom so far, for the time it takes. A space is left out once 40 draws in a row bring nothing
+    new from it.
     `measured` holds what is known already: {fingerprint: kernels}.
     """
     seen: Counter[Hashable] = Counter()
     known = set(measured or ())
     for done in (measured or {}).values():
         seen.update(set(map(cell, done)))
-    for number in count(len(known)):
+    number = len(known)
+    left = list(spaces)
+    while left:
         held_out = number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-        space = spaces[number // HELD_OUT_EVERY % len(spaces)]
+        space = left[number // HELD_OUT_EVERY % len(left)]
         drawn = _draw(space, rng, known, wanted=1 if held_out else CANDIDATES)
         if not drawn:
-            return
+            left.remove(space)
+            continue
         chosen = max(drawn, key=lambda network: _novelty(kernels(network, fusion=fusion), seen))
         known.add(chosen.fingerprint)
         if not held_out:
             seen.update(set(map(cell, kernels(chosen, fusion=fusion))))
         yield Planned(chosen, held_out)
+        number += 1
 
 
 def _draw(space: SearchSpace, rng: np.random.Generator, known: set[str], *, wanted: int) -> list[Network]:

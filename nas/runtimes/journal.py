@@ -1,8 +1,8 @@
 """The journal of a profile under way: one JSON line per network measured, so an interruption loses one at most."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ from predictors.kernels import Kernel
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One network measured: its fingerprint, its kernels, their times; `seconds` of profiling so far."""
+    """One network measured: its fingerprint, its kernels, their times; `seconds` of profiling so far.
+
+    `attempts` counts its measurements, of which the least doubtful is kept.
+    """
 
     fingerprint: str
     held_out: bool
     kernels: tuple[Kernel, ...]
     profile: Profile
     seconds: float
+    attempts: int = 1
 
 
 class Journal:
@@ -39,15 +43,22 @@ class Journal:
 
     def append(self, row: Row) -> None:
         """Keep `row`, on disk too."""
+        self._write(row)
         self.rows.append(row)
+
+    def _write(self, row: Row) -> None:
         if self._path is not None:
             with self._path.open("a") as file:
                 file.write(_line(row) + "\n")
 
-    def close(self) -> None:
-        """Remove the file: its rows are in the target now."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+    def better(self, row: Row, doubt: Callable[[Profile], float]) -> None:
+        """Keep `row` instead of the earlier one of the same network, or that one when it is doubted less."""
+        place = next(i for i, old in enumerate(self.rows) if old.fingerprint == row.fingerprint)
+        old = self.rows[place]
+        best = min(old.profile, row.profile, key=doubt)
+        row = replace(row, profile=best, attempts=old.attempts + 1)
+        self._write(row)
+        self.rows[place] = row
 
 
 def _line(row: Row) -> str:
@@ -61,13 +72,14 @@ def _line(row: Row) -> str:
             "kernel_ms": row.profile.kernel_ms,
             "kernels_quiet_share": row.profile.kernels_quiet_share,
             "seconds": row.seconds,
+            "attempts": row.attempts,
         }
     )
 
 
 def _read(lines: Sequence[str]) -> list[Row]:
-    """The rows of whole lines; a line cut short ends them."""
-    rows: list[Row] = []
+    """The rows of whole lines, the last of each network; a line cut short ends them."""
+    rows: dict[str, Row] = {}
     for line in lines:
         try:
             data = json.loads(line)
@@ -77,10 +89,11 @@ def _read(lines: Sequence[str]) -> list[Row]:
                 tuple(data["kernel_ms"]),
                 data["kernels_quiet_share"],
             )
-            rows.append(Row(data["fingerprint"], data["held_out"], kernels, profile, data["seconds"]))
+            name = data["fingerprint"]
+            rows[name] = Row(name, data["held_out"], kernels, profile, data["seconds"], data["attempts"])
         except (ValueError, KeyError, TypeError):
-            return rows
-    return rows
+            break
+    return list(rows.values())
 
 
 def _tupled(value: Any) -> Any:

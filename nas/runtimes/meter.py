@@ -1,5 +1,7 @@
 """A meter: one runtime in one setting, with a reference kernel that tells quiet moments from busy ones."""
 
+import time
+
 from nas.runtimes.base import Profile, Setting, Weights, find_runtime
 from nas.runtimes.machine import machine_fingerprint, processor_name
 from nas.runtimes.timing import Measurement, Reference, repeat
@@ -9,11 +11,17 @@ from search_spaces.errors import NasError
 from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
+PRECISIONS = ("fp32",)
+
 
 class Meter:
     """Measures networks on this machine. Raises NasError for an unknown runtime or an impossible setting."""
 
     def __init__(self, runtime: str, setting: Setting) -> None:
+        if setting.precision not in PRECISIONS:
+            raise NasError(
+                f"precision {setting.precision!r} cannot be measured here; take one of {', '.join(PRECISIONS)}"
+            )
         self.engine = find_runtime(runtime)
         self.setting = setting
         described = self.engine.describe(setting)
@@ -27,14 +35,18 @@ class Meter:
             precision=setting.precision,
             fusion=self.engine.fusion,
         )
-        self.reference = Reference(self.engine.prepare(_reference_network(), setting=setting))
+        self.single_thread = setting.threads == 1 and setting.device == "cpu"
+        self.reference = Reference(
+            self.engine.prepare(_reference_network(), setting=setting),
+            clock=time.thread_time if self.single_thread else time.perf_counter,
+        )
 
     def latency(self, network: Network, weights: Weights | None = None, *, seconds: float = 0.3) -> Measurement:
         """Latency of one inference; random weights unless `weights` are given."""
         return repeat(
             self.engine.prepare(network, weights, setting=self.setting),
             seconds=seconds,
-            single_thread=self.setting.threads == 1 and self.setting.device == "cpu",
+            single_thread=self.single_thread,
             reference=self.reference,
         ).summary()
 

@@ -135,7 +135,7 @@ def _node_ms(events: Sequence[dict[str, Any]], profiled: Repetitions) -> dict[st
         name = event.get("name", "")
         if event.get("cat") == "Node" and name.endswith(suffix):
             taken.setdefault(name.removesuffix(suffix), []).append(event["dur"])
-    counted = profiled.counted()
+    counted = profiled.counted_by_wall()
     spent: dict[str, float] = {}
     for name, times in taken.items():
         undisturbed = np.asarray(times, dtype=np.float64)[-len(counted) :][counted]

@@ -1,7 +1,7 @@
 """Profiling: measure networks of a space, kernel by kernel and whole, until the time is spent."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,8 @@ FEWEST_NETWORKS = 10
 ENOUGH_NETWORKS = 100
 PLANNED_NETWORKS = 250
 SHORTEST_S, LONGEST_S = 0.05, 0.3
+SECOND_LOOKS = 0.65
+MOST_ATTEMPTS = 4
 
 
 def default_spaces() -> tuple[SearchSpace, ...]:
@@ -56,9 +58,9 @@ def profile(
 
     Networks of `spaces` (when those are all measured, or none is given: a spread of the catalogue) are measured one
     by one; a fifth is held out to say how far predictions can be trusted. A reference kernel runs between
-    repetitions, so that only quiet moments count; doubtful networks are measured a second time. `step` advances in
-    seconds. Rows go to the file `journal` as they come; rows found there are taken over, so after an interruption
-    the same call goes on where it was.
+    repetitions, so that only quiet moments count; in the last third of the time doubtful networks are measured
+    again. `step` advances in seconds. Rows go to the file `journal` as they come; rows found there are taken over,
+    so after an interruption the same call goes on where it was.
 
     Raises NasError for an unknown runtime, an impossible setting, or too few networks measured.
     """
@@ -74,12 +76,24 @@ def profile(
     budget = 60 * minutes
     start = clock() - (notes.rows[-1].seconds if notes.rows else 0.0)
     seconds = min(max(budget / PLANNED_NETWORKS / 2, SHORTEST_S), LONGEST_S)
-    for item in planned:
+    networks: dict[str, Network] = {}
+    while True:
         before = clock() - start
-        if len(notes.rows) >= MOST_NETWORKS or (before >= budget and len(notes.rows) >= FEWEST_NETWORKS):
+        if before >= budget and len(notes.rows) >= FEWEST_NETWORKS:
             break
-        found = _measured(meter, item.network, seconds, notes.rows)
-        notes.append(_row(item, found, engine, clock() - start))
+        again = _most_doubtful(notes, networks) if before >= SECOND_LOOKS * budget else None
+        item = again
+        if item is None and len(notes.rows) < MOST_NETWORKS:
+            item = next(planned, None)
+        if item is None:
+            break
+        networks[item.network.fingerprint] = item.network
+        found = meter.profile(item.network, seconds=seconds)
+        row = _row(item, found, engine, clock() - start)
+        if again is None:
+            notes.append(row)
+        else:
+            notes.better(row, Usual.of([old.profile for old in notes.rows]).doubt)
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
     target = _target(name, identity, notes.rows, meter.reference.slowdown)
@@ -87,15 +101,18 @@ def profile(
     return target
 
 
-def _measured(meter: Meter, network: Network, seconds: float, rows: Sequence[Row]) -> Profile:
-    """Measure once; when the result is doubtful and not everything is, once more, and take the better one."""
-    before = [row.profile for row in rows]
-    usual = Usual.of(before)
-    first = meter.profile(network, seconds=seconds)
-    if usual.doubt(first) == 0 or (before and np.median([usual.doubt(one) for one in before]) > 0):
-        return first
-    second = meter.profile(network, seconds=seconds)
-    return min(first, second, key=usual.doubt)
+def _most_doubtful(notes: Journal, networks: Mapping[str, Network]) -> Planned | None:
+    """The network measured with the most doubt, to be measured again; `None` when all are believed."""
+    usual = Usual.of([row.profile for row in notes.rows])
+    doubtful = [
+        (usual.doubt(row.profile) / row.attempts, row)
+        for row in notes.rows
+        if row.fingerprint in networks and row.attempts < MOST_ATTEMPTS
+    ]
+    doubt, row = max(doubtful, key=lambda pair: pair[0], default=(0.0, None))
+    if row is None or doubt == 0:
+        return None
+    return Planned(networks[row.fingerprint], row.held_out)
 
 
 def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:

@@ -19,7 +19,7 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
         return
     table = Table(title=f"{target.name}: {target.identity.software} on {target.identity.device_name}")
     table.add_column("held out", no_wrap=True)
-    for heading in ("count", "median error", "within 5 %", "within 10 %", "rank"):
+    for heading in ("count", "median error", "in 5 %", "in 10 %", "rank"):
         table.add_column(heading, justify="right")
     _row(table, "networks", report.networks)
     _row(table, "from MACs alone", report.macs_alone)

@@ -85,7 +85,14 @@ class Repetitions:
 
     def counted(self) -> npt.NDArray[np.bool_]:
         """Which repetitions count: the undisturbed ones (all, when there are none) but for their slow tail."""
-        calm, taken = np.asarray(self.calm), self.taken_s
+        return self._without_tail(self.taken_s)
+
+    def counted_by_wall(self) -> npt.NDArray[np.bool_]:
+        """The same by wall time alone, for parts that were timed by the wall clock."""
+        return self._without_tail(np.asarray(self.wall_s))
+
+    def _without_tail(self, taken: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        calm = np.asarray(self.calm)
         if calm.sum() < FEWEST_CALM:
             calm = np.ones_like(calm)
         return np.asarray(calm & (taken <= SLOW * np.quantile(taken[calm], QUIET_QUANTILE)))

@@ -48,8 +48,8 @@ def test_it_goes_on_after_what_was_measured(space: SearchSpace) -> None:
     assert [item.held_out for item in rest] == [i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 for i in range(7, 15)]
 
 
-def test_a_small_space_ends(rng: np.random.Generator) -> None:
-    small = mobile(
+def small_space() -> SearchSpace:
+    return mobile(
         (3, 16, 16),
         4,
         resolutions=(16,),
@@ -62,7 +62,16 @@ def test_a_small_space_ends(rng: np.random.Generator) -> None:
         dilations=(1,),
         sparsities=(0.0,),
     )
-    assert len(list(plan([small], rng))) == 2
+
+
+def test_a_small_space_ends(rng: np.random.Generator) -> None:
+    assert len(list(plan([small_space()], rng))) == 2
+
+
+def test_a_small_space_leaves_its_turns_to_others(space: SearchSpace, rng: np.random.Generator) -> None:
+    planned = list(islice(plan([small_space(), space], rng), 20))
+    assert len({item.network.fingerprint for item in planned}) == 20
+    assert sum(item.network.input.shape[1] == 16 for item in planned) == 2
 
 
 def test_spaces_take_turns(space: SearchSpace, rng: np.random.Generator) -> None:
