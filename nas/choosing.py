@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("nas")
 TEST_BATCH = 500
-MEASURE_SECONDS = 0.5
 
 
 def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember, ...]:
@@ -77,7 +76,7 @@ def _finished(run: "Run", member: FrontMember, known: Mapping[str, Any] | None) 
     if test_error is None and weights is not None:
         test_error, interval = _tested(run, network, weights)
     if not measured and run.target_is_here:
-        measured = {"latency_ms": measured_latency_ms(run, network, weights)}
+        measured = {"latency_ms": run.meter.latency(network, weights).median_ms}
     return replace(
         member,
         intervals={**run.costs.intervals(evaluation.values), **_validation_interval(run, evaluation)},
@@ -103,18 +102,6 @@ def _tested(run: "Run", network: Network, weights: "Weights") -> tuple[float, tu
     images = len(run.task.data.test_labels)
     error = error_of(network, weights, run.task, run.task.test_batches(TEST_BATCH))
     return error, binomial_interval(round(error * images), images)
-
-
-def measured_latency_ms(run: "Run", network: Network, weights: "Weights | None") -> float:
-    """Median latency of `network` on this machine, as the target runs networks."""
-    from nas.runtimes.base import Setting, find_runtime
-    from nas.runtimes.timing import repeat
-
-    identity = run.target.identity
-    setting = Setting(threads=identity.threads, batch=identity.batch, device=identity.device)
-    action = find_runtime(identity.runtime).prepare(network, weights, setting=setting)
-    alone = identity.threads == 1 and identity.device == "cpu"
-    return repeat(action, seconds=MEASURE_SECONDS, min_repeats=30, single_thread=alone).summary().median_ms
 
 
 def find_evaluation(run: "Run", start: str) -> "Evaluation":

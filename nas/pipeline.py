@@ -18,6 +18,7 @@ from search_spaces.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from nas.modules import Weights
+    from nas.runtimes.meter import Meter
     from nas.search.driver import SearchResult
     from nas.search.problem import Problem, Settings
     from nas.search.record import Evaluation
@@ -263,6 +264,13 @@ class Run:
         if not self.wants_target or self.target.provenance != "measured":
             return False
         return dict(self.target.machine) == machine_fingerprint()
+
+    @cached_property
+    def meter(self) -> "Meter":
+        """Measures networks on this machine as the target was measured."""
+        from nas.runtimes.meter import meter_for
+
+        return meter_for(self.target)
 
     @cached_property
     def trained_supernet(self) -> "Supernet":
