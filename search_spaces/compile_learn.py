@@ -18,7 +18,7 @@ from search_spaces.space import Choose, SearchSpace
 FIELD_ENTRIES = 1 << 15
 DISCOVERY_RUNS = 40
 ENUMERATED_RUNS = 1000
-FLIP_BASES = 4
+FLIP_BASES = 3
 SEARCH_TRIES = 8
 
 Pair = tuple[int, int, int]

@@ -69,61 +69,55 @@ def extended(rows: Rows, columns: Sequence[DerivedColumn]) -> npt.NDArray[np.int
 class Lookup:
     """Finds the entries of many tables for rows `[n, n_slots]`; `columns` are computed on the way.
 
-    Variables below `n_slots` are slots, those above the columns in order.
+    Variables below `n_slots` are slots, those above the columns in order. One matrix product over the slots and one
+    over the columns' codes give all entries; float32 holds them exactly.
     """
 
     def __init__(self, n_slots: int, columns: Sequence[DerivedColumn], tables: Sequence[Table]) -> None:
-        self._n_slots = n_slots
-        self._needed = _needed_columns(n_slots, columns, tables)
-        self._codes = [np.ascontiguousarray(columns[c].table.flat.astype(np.intp)) for c in self._needed]
-        place = {n_slots + c: i for i, c in enumerate(self._needed)}
-        everything = [*tables, *(columns[c].table for c in self._needed)]
-        self._n_tables = len(tables)
-        self._strides = np.zeros((n_slots, len(everything)), np.float32)
-        self._derived: list[list[tuple[int, int]]] = []
+        self._n_slots, self._n_tables = n_slots, len(tables)
+        needed = _needed_columns(n_slots, columns, tables)
+        place = {n_slots + c: i for i, c in enumerate(needed)}
+        everything = [*tables, *(columns[c].table for c in needed)]
+        self._codes = [columns[c].table.flat.astype(np.float32) for c in needed]
+        self._slot_strides = np.zeros((n_slots, len(everything)), np.float32)
+        self._code_strides = np.zeros((len(needed), len(everything)), np.float32)
         for t, table in enumerate(everything):
             if math.prod(table.dims) > MOST_ENTRIES:
                 raise ValueError(f"a table of {math.prod(table.dims)} entries; at most {MOST_ENTRIES} can be indexed")
             stride = 1
-            self._derived.append([])
             for variable, size in zip(reversed(table.variables), reversed(table.dims), strict=True):
-                if variable < n_slots:
-                    self._strides[variable, t] = stride
-                else:
-                    self._derived[t].append((place[variable], stride))
+                strides, row = (
+                    (self._slot_strides, variable) if variable < n_slots else (self._code_strides, place[variable])
+                )
+                strides[row, t] = stride
                 stride *= size
 
     def entries(self, rows: npt.NDArray[Any]) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
         """Chunks of rows and the entries `[n_tables, chunk]` of all tables; the array is used again."""
         size = min(CHUNK, max(1, len(rows)))
         wide = np.empty((size, self._n_slots), np.float32)
-        product = np.empty((size, self._strides.shape[1]), np.float32)
-        whole = np.empty((self._strides.shape[1], size), np.intp)
-        codes = np.empty((len(self._needed), size), np.intp)
-        scratch = np.empty(size, np.intp)
+        product = np.empty((size, self._slot_strides.shape[1]), np.float32)
+        codes = np.empty((len(self._codes), size), np.float32)
+        whole = np.empty((self._n_tables, size), np.intp)
         for start in range(0, len(rows), size):
             n = min(size, len(rows) - start)
             np.copyto(wide[:n], rows[start : start + n], casting="unsafe")
-            np.matmul(wide[:n], self._strides, out=product[:n])
-            entries = whole[:, :n]
-            np.copyto(entries, product[:n].T, casting="unsafe")
-            for c, table in enumerate(self._codes):
-                self._add_columns(self._n_tables + c, entries, codes[:, :n], scratch[:n])
-                np.take(table, entries[self._n_tables + c], out=codes[c, :n], mode="clip")
-            for t in range(self._n_tables):
-                self._add_columns(t, entries, codes[:, :n], scratch[:n])
-            yield slice(start, start + n), entries[: self._n_tables]
+            np.matmul(wide[:n], self._slot_strides, out=product[:n])
+            entries = product[:n, : self._n_tables]
+            if self._codes:
+                self._find_codes(product[:n], codes[:, :n])
+                entries += codes[:, :n].T @ self._code_strides[:, : self._n_tables]
+            np.copyto(whole[:, :n], entries.T, casting="unsafe")
+            yield slice(start, start + n), whole[:, :n]
 
-    def _add_columns(
-        self,
-        table: int,
-        entries: npt.NDArray[np.intp],
-        codes: npt.NDArray[np.intp],
-        scratch: npt.NDArray[np.intp],
-    ) -> None:
-        for column, stride in self._derived[table]:
-            np.multiply(codes[column], stride, out=scratch)
-            np.add(entries[table], scratch, out=entries[table])
+    def _find_codes(self, product: npt.NDArray[np.float32], codes: npt.NDArray[np.float32]) -> None:
+        """Look up the columns one after another, each in the table at its own place behind the others."""
+        for c, table in enumerate(self._codes):
+            entry = np.ascontiguousarray(product[:, self._n_tables + c])
+            strides = self._code_strides[:c, self._n_tables + c]
+            for earlier in np.flatnonzero(strides):
+                entry += codes[earlier] * strides[earlier]
+            np.take(table, entry.astype(np.intp), out=codes[c], mode="clip")
 
 
 def _needed_columns(n_slots: int, columns: Sequence[DerivedColumn], tables: Sequence[Table]) -> list[int]:

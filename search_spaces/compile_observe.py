@@ -240,7 +240,8 @@ class RunObserver:
         used = set(network.inference_nodes)
         owned: set[str] = set()
         observed = {name: values for observe in self.observers for name, values in observe(network).items()}
-        self.observed |= observed.keys()
+        names, columns = tuple(observed), list(observed.values())
+        self.observed |= set(names)
         for i, node in enumerate(network.nodes):
             owns = i in used and node.weights_path not in owned
             if i in used:
@@ -250,9 +251,10 @@ class RunObserver:
             if records is None:
                 records = self._nodes[place] = _NodeRecords(self, *place)
             sources = [network.nodes[j] for j in node.inputs]
-            records.note(node, sources, (i in used, owns), found)
-            for part, values in observed.items():
-                _extend(found, records.single(part, values[i]))
+            seen = tuple([values[i] for values in columns])
+            known = records.of(node, sources, (i in used, owns), names, seen)
+            found[0].extend(known[0])
+            found[1].extend(known[1])
 
 
 def _extend(found: Found, more: Found) -> None:
@@ -271,45 +273,44 @@ class _NodeRecords:
         field = observer.field(FieldKey(name, "kind"), None, NOTHING)
         self._condition = (field, number)
         self._fields: dict[str, int] = {}
-        self._operators: dict[Operator, Found] = {}
-        self._shapes: dict[tuple[Shape, tuple[Shape, ...]], Found] = {}
-        self._links: dict[tuple[object, ...], Found] = {}
+        self._records: dict[tuple[object, ...], Found] = {}
+        self._pieces: dict[tuple[str, object], Found] = {}
         self.layouts: dict[Layout, None] = {}
         self._singles: dict[tuple[str, Hashable], Found] = {}
 
-    def note(self, node: Node, sources: Sequence[Node], flags: tuple[bool, bool], found: Found) -> None:
-        """Append the fields of `node`, which reads `sources`."""
-        op = node.op
-        numbered = self._operators.get(op)
-        if numbered is None:
-            attributes = {f".{field.name}": getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
-            numbered = self._operators[op] = self._numbered(attributes)
-            numbered[0].append(self._condition[0])
-            numbered[1].append(self._condition[1])
-        _extend(found, numbered)
+    def of(
+        self,
+        node: Node,
+        sources: Sequence[Node],
+        flags: tuple[bool, bool],
+        names: tuple[str, ...],
+        seen: tuple[Hashable, ...],
+    ) -> Found:
+        """The fields of `node`, which reads `sources`, with the parts `names` that observers saw."""
         shapes = (node.shape, tuple([source.shape for source in sources]))
-        numbered = self._shapes.get(shapes)
-        if numbered is None:
-            numbered = self._shapes[shapes] = self._numbered(_shape_parts(*shapes))
-        _extend(found, numbered)
         producers = tuple([type(source.op).__name__ for source in sources])
         layouts = tuple([source.layout for source in sources])
         links = (producers, layouts, flags, node.weights_path)
-        numbered = self._links.get(links)
-        if numbered is None:
-            segments = tuple(tuple(size for _, size in layout) for layout in layouts)
-            parts = {"producers": producers, "flags": flags, "weights": node.weights_path, "segments": segments}
-            numbered = self._links[links] = self._numbered(parts)
+        record = (node.op, shapes, links, seen)
+        found = self._records.get(record)
+        if found is None:
+            found = self._records[record] = ([self._condition[0]], [self._condition[1]])
+            self._extend(found, ("operator", node.op), lambda: _operator_parts(node.op))
+            self._extend(found, ("shapes", shapes), lambda: _shape_parts(*shapes))
+            self._extend(found, ("links", links), lambda: _link_parts(*links))
+            for part, value in zip(names, seen, strict=True):
+                self._extend(found, (part, value), lambda part=part, value=value: {part: value})  # type: ignore[misc]
             if layouts:
                 self.layouts.setdefault(layouts[0])
-        _extend(found, numbered)
+        return found
 
-    def single(self, part: str, value: Hashable) -> Found:
-        """The numbered field `part` that an observer adds."""
-        numbered = self._singles.get((part, value))
-        if numbered is None:
-            numbered = self._singles[part, value] = self._numbered({part: value})
-        return numbered
+    def _extend(self, found: Found, key: tuple[str, object], parts: Callable[[], Mapping[str, object]]) -> None:
+        """Append the numbered `parts`, which `key` determines."""
+        known = self._pieces.get(key)
+        if known is None:
+            known = self._pieces[key] = self._numbered(parts())
+        found[0].extend(known[0])
+        found[1].extend(known[1])
 
     def _numbered(self, parts: Mapping[str, object]) -> Found:
         for part in parts:
@@ -317,6 +318,17 @@ class _NodeRecords:
                 key = FieldKey(self._name, part, self._kind)
                 self._fields[part] = self._observer.field(key, self._condition, -1)
         return [self._fields[part] for part in parts], list(map(self._observer.values.number, parts.values()))
+
+
+def _operator_parts(op: Operator) -> dict[str, object]:
+    return {f".{field.name}": getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
+
+
+def _link_parts(
+    producers: tuple[str, ...], layouts: tuple[Layout, ...], flags: tuple[bool, bool], weights_path: str
+) -> dict[str, object]:
+    segments = tuple(tuple(size for _, size in layout) for layout in layouts)
+    return {"producers": producers, "segments": segments, "flags": flags, "weights": weights_path}
 
 
 def _shape_parts(shape: Shape, in_shapes: tuple[Shape, ...]) -> dict[str, object]:
