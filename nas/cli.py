@@ -1,6 +1,7 @@
 """The command line. Each command is one call into the package; what it needs is imported inside."""
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -324,6 +325,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     2 for what the user can mend, with the message alone on standard error; 130 after Ctrl-C.
     """
+    # Threads that wait by spinning make training several times slower as soon as anything else runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="nas")
     except SystemExit as exit_:
