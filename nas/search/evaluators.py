@@ -70,6 +70,9 @@ class SupernetEvaluator:
 
     def setup(self) -> None:
         """Make the supernet around the shared arrays."""
+        from nas.allocator import keep_freed_memory
+
+        keep_freed_memory()
         assert self._supernet.tensors.keys() == self.tensors.keys()
 
     def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
@@ -181,7 +184,10 @@ class TrainingEvaluator:
     validation_batch: int = 256
 
     def setup(self) -> None:
-        """Nothing to do."""
+        """Make repeated steps cheap for the memory allocator."""
+        from nas.allocator import keep_freed_memory
+
+        keep_freed_memory()
 
     def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
         """{"error": share of wrong answers}; `seed` gives the initial weights, the order and the augmentation."""
