@@ -10,6 +10,8 @@ from search_spaces.compile_learn import Learner, entry_options
 
 ENTRY_TRIES = 4
 STATE_LIMIT = 1 << 15
+REACHED_LIMIT = 1 << 13
+AIMED_LIMIT = 1 << 14
 REDRAWS = 10
 Group = tuple[tuple[int, ...], tuple[int, int] | None]
 
@@ -33,6 +35,7 @@ class Cover:
         self.evidence, self.tables, self.rng = learner.evidence, learner.tables, learner.rng
         self._tries: dict[Group, Ints] = {}
         self._states: list[Ints] = []
+        self._reached: dict[tuple[int, tuple[int, ...]], tuple[Positions, Ints]] = {}
 
     def extend(self, rows: Ints) -> Ints:
         """Variables [rows, variables] of complete rows [rows, choices]; columns come from their tables, -1 unknown."""
@@ -84,6 +87,7 @@ class Cover:
         if not self.learner.cuts:
             return
         self._states = []
+        self._reached.clear()
         sizes = np.array([len(options) for options in self.learner.observer.options])
         rows = self._random_slots(1)
         for cut in range(len(self.learner.cuts)):
@@ -133,22 +137,20 @@ class Cover:
         return rows, [(group, entry, int(renumbered[row])) for group, entry, row in batch.aimed]
 
     def report(self, aimed: list[tuple[Group, int, int]]) -> None:
-        """Count the entries that were aimed at and are still unknown."""
+        """Count the attempts at entries that were aimed at and are still unknown."""
         groups = self._groups()
         for group, entry, _ in aimed:
             fields = groups.get(group, [])
             if any(self.tables.table(f)[entry] < 0 for f in fields if entry < self.tables.length(f)):
-                self._missed(group, entry, self.tables.length(fields[0]))
+                length = self.tables.length(fields[0])
+                tries = self._tries.get(group)
+                if tries is None or len(tries) != length:
+                    tries = self._tries[group] = np.zeros(length, np.int32)
+                tries[entry] += 1
 
     def _before(self, cut: int) -> Positions:
         """The choices asked for before a cut."""
         return np.array(sorted(self.learner.before[cut]), np.int64)
-
-    def _missed(self, group: Group, entry: int, length: int) -> None:
-        tries = self._tries.get(group)
-        if tries is None or len(tries) != length:
-            tries = self._tries[group] = np.zeros(length, np.int32)
-        tries[entry] += 1
 
     def _random_slots(self, count: int) -> Ints:
         sizes = np.array([len(options) for options in self.learner.observer.options])
@@ -186,33 +188,33 @@ class Cover:
 
     def _aim(self, batch: _Batch, cut: int, group: Group, variables: tuple[int, ...], entries: Positions) -> None:
         """Give rows that are free for it an unknown entry of the group each."""
-        dims = self.tables.dims(variables)
-        chosen = entries[self.rng.permutation(len(entries))[: 4 * len(batch.slots)]]
-        options = entry_options(chosen, dims)
-        inner = self._inner_entries(options, variables, group[0])
         slots = np.array([self.evidence.slot_of_variable[v] for v in variables], np.int64)
         raw, derived = np.flatnonzero(slots >= 0), np.flatnonzero(slots < 0)
+        entries = entries[self.rng.permutation(len(entries))[:AIMED_LIMIT]]
+        options = entry_options(entries, self.tables.dims(variables))
+        inner = self._inner_entries(options, variables, group[0])
+        states = np.zeros((len(options), 0), np.int32)
+        if len(derived):
+            early = [i for i in range(len(slots)) if slots[i] < 0 or slots[i] in self.learner.before[cut]]
+            within, states = self._reach(cut, tuple(variables[i] for i in early), options[:, early])
+            options, inner = options[within], inner[within]
         fixed = np.empty((len(batch.slots), len(variables)), np.int32)
         fixed[:, raw] = batch.slots[:, slots[raw]]
         fixed[:, derived] = batch.columns[:, [variables[i] for i in derived]]
         free = ~batch.dead if len(derived) else np.ones(len(batch.slots), bool)
+        before = self._before(cut) if len(derived) else slots[:0]
         aimed: set[int] = set()
-        for option, entry in zip(options, inner.tolist(), strict=True):
+        for i, entry in enumerate(inner[: 4 * len(free)].tolist()):
             if entry in aimed:
                 continue
-            fits = free & ((fixed < 0) | (fixed == option)).all(1)
+            fits = free & ((fixed < 0) | (fixed == options[i])).all(1)
             row = int(np.argmax(fits))
             if not fits[row]:
                 continue
             if len(derived) and batch.open[row]:
-                state = self._state(cut, variables, option, slots)
-                if state is None:
-                    self._missed(group, entry, math.prod(self.tables.dims(group[0])))
-                    continue
-                before = self._before(cut)
-                batch.slots[row, before] = state[before]
+                batch.slots[row, before] = states[i][before]
                 batch.open[row] = False
-            batch.slots[row, slots[raw]] = option[raw]
+            batch.slots[row, slots[raw]] = options[i][raw]
             free[row] = False
             aimed.add(entry)
             batch.aimed.append((group, entry, row))
@@ -224,20 +226,34 @@ class Cover:
             entry = entry * size + options[:, variables.index(variable)]
         return entry
 
-    def _state(self, cut: int, variables: tuple[int, ...], option: Ints, slots: Positions) -> Ints | None:
-        """A row that reaches the cut with these columns and early picks; `None` when no known one does."""
-        derived = [i for i in range(len(variables)) if slots[i] < 0]
-        early = [i for i in range(len(variables)) if slots[i] in self.learner.before[cut]]
-        states = self._states[cut]
-        wanted = [variables[i] for i in derived]
-        match = np.flatnonzero((self.extend(states)[:, wanted] == option[derived]).all(1))
-        if not len(match):
-            return None
-        rows = states[match].copy()
+    def _reach(self, cut: int, variables: tuple[int, ...], options: Ints) -> tuple[Positions, Ints]:
+        """Which combinations of columns of the cut and earlier choices can be reached, and a row for each of those."""
+        sizes = self.tables.dims(variables)
+        known = self._reached.get((cut, variables))
+        if known is None:
+            rows = self._varied(cut, [s for v in variables if (s := self.evidence.slot_of_variable[v]) >= 0])
+            found = self.extend(rows)[:, variables]
+            reached = np.flatnonzero((found >= 0).all(1))
+            codes, first = np.unique(np.ravel_multi_index(tuple(found[reached].T), sizes), return_index=True)
+            known = self._reached[cut, variables] = codes, rows[reached[first]]
+        codes, rows = known
+        if not len(codes):
+            return np.zeros(0, np.int64), rows
+        wanted = np.ravel_multi_index(tuple(options.T), sizes)
+        place = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
+        within = np.flatnonzero(codes[place] == wanted)
+        return within, rows[place[within]]
+
+    def _varied(self, cut: int, early: list[int]) -> Ints:
+        """Rows through the states of a cut with all options of the `early` choices (some, where they are many)."""
+        sizes = tuple(len(self.learner.observer.options[slot]) for slot in early)
+        states, combinations = self._states[cut], math.prod(sizes)
+        total = len(states) * combinations
+        picked = np.arange(total) if total <= REACHED_LIMIT else self.rng.integers(0, total, REACHED_LIMIT)
+        rows = states[picked // combinations]
         if early:
-            rows[:, slots[early]] = option[early]
-            rows = rows[(self.extend(rows)[:, wanted] == option[derived]).all(1)]
-        return rows[int(self.rng.integers(len(rows)))] if len(rows) else None
+            rows[:, early] = np.stack(np.unravel_index(picked % combinations, sizes), axis=1)
+        return rows
 
     def _close(self, batch: _Batch, cut: int) -> None:
         """Complete what lies before the cut in rows that have begun it, and look up their columns."""

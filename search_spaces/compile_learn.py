@@ -6,6 +6,7 @@ always asked for: fields behind a cut depend on the last tensor built before it 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,7 @@ FIELD_ENTRIES = 1 << 15
 DISCOVERY_RUNS = 40
 ENUMERATED_RUNS = 1000
 FLIP_BASES = 3
-SEARCH_TRIES = 8
+LARGE_TABLE = 100
 
 Pair = tuple[int, int, int]
 
@@ -38,6 +39,7 @@ class Learner:
         self.enumerated: int | None = None
         self._cut_of_place: dict[str, int] = {}
         self._cut_of_field: list[int] = []
+        self._left_out: set[tuple[int, int]] = set()
         self._mended = 0
 
     def observe(self, rows: Sequence[Sequence[int]]) -> list[int]:
@@ -118,6 +120,30 @@ class Learner:
             run = conflicts[int(self.rng.integers(len(conflicts)))]
             self._bisect(number, self.tables.witness(number, run), run)
 
+    def simplify(self) -> None:
+        """Leave variables out of large tables where most of what is known shows no dependence on them.
+
+        What was left out wrongly comes back by `mend`, and is then kept.
+        """
+        changes: dict[int, tuple[int, ...]] = {}
+        for number, support in enumerate(self.tables.supports):
+            if self.tables.length(number) < LARGE_TABLE:
+                continue
+            values = self.tables.table(number).reshape(self.tables.dims(support))
+            variables = list(support)
+            for variable in sorted(support, key=lambda v: (v not in self.evidence.columns, v)):
+                axis = variables.index(variable)
+                top = values.max(axis=axis, keepdims=True)
+                known = (values >= 0).sum(axis=axis)
+                agrees = ((values < 0) | (values == top)).all()
+                if (number, variable) not in self._left_out and agrees and 2 * (known > 1).sum() > (known > 0).sum():
+                    self._left_out.add((number, variable))
+                    variables.pop(axis)
+                    values = top.squeeze(axis)
+            if len(variables) < len(support):
+                changes[number] = tuple(variables)
+        self.tables.set_supports(changes)
+
     def unsettled(self, number: int) -> SpaceError:
         """The error for a field that no choice explains."""
         return SpaceError(
@@ -137,36 +163,47 @@ class Learner:
         last = [slot for slot in unlike if slot not in first]
         middle = self._hybrid(rows[0], rows[1], first) if first and last else (run if first else known)
         value = self.evidence.values[middle, number]
-        if value < 0:
-            self._give_up(number, known, run, unlike)
+        if value < 0 or self._moved(number, known, middle):
+            self._search(number, known, run, unlike)
         elif value == self.evidence.values[known, number]:
             self._search(number, middle, run, last)
         else:
             self._search(number, known, middle, first)
 
-    def _search(self, number: int, low: int, high: int, slots: list[int]) -> None:
-        """Halve `slots` while the field differs between the runs `low` and `high`, then note the one left."""
+    def _moved(self, number: int, first: int, second: int) -> bool:
+        """Whether columns in the field's support differ between two runs."""
         columns = [v for v in self.tables.supports[number] if v in self.evidence.columns]
-        everything, tries = list(slots), 0
+        variables = self.evidence.variables
+        return bool((variables[first, columns] != variables[second, columns]).any())
+
+    def _search(self, number: int, low: int, high: int, slots: list[int]) -> None:
+        """Leave as few of `slots` as possible in which the runs `low` and `high` differ, then note what is left.
+
+        The field differs between them, the columns in its support do not. Runs in between that break this tell
+        nothing; smaller and smaller parts of `slots` are then tried.
+        """
+        parts = 2
         while len(slots) > 1:
-            half = slots[: len(slots) // 2]
-            new = self._hybrid(self.evidence.row(low), self.evidence.row(high), half)
-            value = self.evidence.values[new, number]
-            moved = self.evidence.variables[new, columns] != self.evidence.variables[low, columns]
-            if value < 0 or moved.any():
-                tries += 1
-                if tries > SEARCH_TRIES:
-                    self._give_up(number, low, high, everything)
-                    return
-                slots = [slots[i] for i in self.rng.permutation(len(slots))]
-            elif value == self.evidence.values[low, number]:
-                low, slots = new, slots[len(half) :]
+            for chunk in _chunks(slots, parts):
+                new = self._hybrid(self.evidence.row(low), self.evidence.row(high), chunk)
+                value = self.evidence.values[new, number]
+                if value < 0 or self._moved(number, low, new):
+                    continue
+                if value == self.evidence.values[low, number]:
+                    low, slots = new, [slot for slot in slots if slot not in chunk]
+                else:
+                    high, slots = new, chunk
+                parts = 2
+                break
             else:
-                high, slots = new, half
+                if parts >= len(slots):
+                    self._take(number, low, high, slots)
+                    return
+                parts = min(2 * parts, len(slots))
         self.attribute([(low, high, slots[0])])
 
-    def _give_up(self, number: int, low: int, high: int, slots: list[int]) -> None:
-        """Take a column that tells the runs apart, else every choice that might."""
+    def _take(self, number: int, low: int, high: int, slots: list[int]) -> None:
+        """Take a column that tells the runs apart, else all choices in which they differ."""
         variables = self.evidence.variables
         support = set(self.tables.supports[number])
         columns = [
@@ -291,6 +328,15 @@ class Learner:
             key = self.observer.keys[number]
             own = self.cuts.index(key.place) if key.part in COLUMNS and not key.operator else None
             self._cut_of_field.append(self._cut_of_place[key.place] if own is None else own - 1)
+
+
+def _chunks(slots: list[int], parts: int) -> Iterator[list[int]]:
+    """`slots` in `parts` pieces, and, of more than two, what each leaves."""
+    edges = [round(i * len(slots) / parts) for i in range(parts + 1)]
+    pieces = [slots[start:stop] for start, stop in pairwise(edges)]
+    yield from pieces
+    if parts > 2:
+        yield from ([slot for slot in slots if slot not in piece] for piece in pieces)
 
 
 def entry_options(entries: Positions, dims: tuple[int, ...]) -> Ints:

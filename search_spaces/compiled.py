@@ -198,6 +198,7 @@ def compile_space(space: SearchSpace, observers: Sequence[Observer] = (), *, see
         if turn % LOGGED_ROUNDS == LOGGED_ROUNDS - 1:
             LOGGER.info("compiling %s: %d architectures built so far", space.name, len(learner.evidence.runs))
         learner.mend()
+        learner.simplify()
         rows, aimed = cover.propose(BATCH)
         if len(rows):
             learner.observe(rows.tolist())
