@@ -87,7 +87,7 @@ def test_space_sample_draws_from_the_seed(capsys: pytest.CaptureFixture[str]) ->
 def test_the_space_of_a_recipe_has_the_shape_of_its_data(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["space", "show", str(repository / "runs" / "quickstart.toml")]) == 0
     resolution = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("resolution"))
-    assert resolution.split() == ["resolution", "6,", "7,", "8", "always"]
+    assert resolution.split() == ["resolution", "7,", "8", "always"]
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_an_interrupted_profile_goes_on(tmp_path: Path, space: SearchSpace) -> N
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        profile([space], minutes=BRIEF, journal=journal, step=Stop(4))
+        profile([space], minutes=BRIEF, journal=journal, step=Stop(4), clock=lambda: 0.0)
     assert len(journal.read_text().splitlines()) == 5
     with journal.open("a") as file:
         file.write('{"fingerprint": "cut sho')
