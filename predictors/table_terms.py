@@ -16,6 +16,7 @@ from search_spaces.compile_lookup import CHUNK, DerivedColumn, Lookup, Table, jo
 from search_spaces.errors import SpaceError
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Combine = Callable[[Any, Any], Any]
 MERGED_ENTRIES = 1 << 14
 TERM_ENTRIES = 1 << 21
@@ -111,13 +112,14 @@ class Terms:
         """Size of all tables."""
         return sum(t.nbytes for pack in self._packs for t in pack) + sum(t.nbytes for t in self._maxima)
 
-    def score(self, rows: npt.NDArray[Any], *, threads: int = 2) -> tuple[list[Floats], Floats]:
-        """Sums `[n, 4]` per pack, and the maximum `[n]` (0 without maxima); NaN where something is unknown."""
+    def score(self, rows: npt.NDArray[Any], *, threads: int = 2) -> tuple[list[Floats], Floats, Mask]:
+        """Sums `[n, 4]` per pack, the maximum `[n]` (0 without maxima), and where something is unknown `[n]`."""
         sums = [np.empty((len(rows), PACK)) for _ in self._packs]
         most = np.zeros(len(rows))
+        unknown = np.zeros(len(rows), bool)
 
         def work(part: slice) -> None:
-            self._score(rows[part], [array[part] for array in sums], most[part])
+            self._score(rows[part], [array[part] for array in sums], most[part], unknown[part])
 
         parts = _parts(len(rows), threads)
         if len(parts) == 1:
@@ -125,9 +127,9 @@ class Terms:
         else:
             with _single_thread_products(), ThreadPoolExecutor(len(parts)) as pool:
                 list(pool.map(work, parts))
-        return sums, most
+        return sums, most, unknown
 
-    def _score(self, rows: npt.NDArray[Any], sums: Sequence[Floats], most: Floats) -> None:
+    def _score(self, rows: npt.NDArray[Any], sums: Sequence[Floats], most: Floats, unknown: Mask) -> None:
         some = np.empty((CHUNK, PACK))
         one = np.empty(CHUNK)
         for part, entries in self._lookup.entries(rows):
@@ -139,12 +141,14 @@ class Terms:
                     if position:
                         np.add(total[part], target, out=total[part])
                     term += 1
-                if not pack:
-                    total[part] = 0
+                if np.isnan(total[part].sum()):
+                    unknown[part] |= np.isnan(total[part]).any(axis=1)
             for table in self._maxima:
                 np.take(table, entries[term], out=one[:n], mode="clip")
                 np.maximum(most[part], one[:n], out=most[part])
                 term += 1
+            if np.isnan(most[part].sum()):
+                unknown[part] |= np.isnan(most[part])
 
 
 def _parts(n: int, threads: int) -> list[slice]:

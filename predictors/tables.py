@@ -61,6 +61,7 @@ class CostTables:
             models.append(KernelCost("energy_mj", energy.fusion, energy.predict_mj))
         self._nodes: list[NodeCosts] = node_costs(self.compiled, models)
         self._sums = tuple(self._nodes[0].sums)
+        self._constants = {} if latency is None else {"latency_ms": latency.intercept_ms}
         self.names: tuple[str, ...] = (*self._sums, PEAK)
         self._sizes = [*(len(s.options) for s in self.compiled.slots), *(c.size for c in self.compiled.columns)]
         self._made: dict[tuple[tuple[str, ...], bool], Terms] = {}
@@ -77,16 +78,10 @@ class CostTables:
             if figure not in self.names:
                 raise unknown_name("figure of the tables", figure, self.names)
         sums = tuple(figure for figure in self._sums if figure in wanted)
-        packs, most = self._terms(sums, PEAK in wanted).score(rows, threads=threads)
+        packs, most, unknown = self._terms(sums, PEAK in wanted).score(rows, threads=threads)
         values = {figure: packs[i // PACK][:, i % PACK] for i, figure in enumerate(sums)}
-        if "latency_ms" in values and self.latency is not None:
-            values["latency_ms"] = values["latency_ms"] + self.latency.intercept_ms
         if PEAK in wanted:
             values[PEAK] = most
-        unknown = np.zeros(len(rows), bool)
-        for column in values.values():
-            if np.isnan(column.sum()):
-                unknown |= np.isnan(column)
         for i in np.flatnonzero(unknown):
             for figure, value in self._plain_row(rows[i]).items():
                 if figure in values:
@@ -144,6 +139,7 @@ class CostTables:
         for start in range(0, len(sums), PACK):
             figures = sums[start : start + PACK]
             rows = [packed([node.sums[figure] for figure in figures]) for node in self._nodes]
+            rows.append(packed([Table((), np.array(self._constants.get(figure, 0.0))) for figure in figures]))
             packs.append(merged(rows, self._sizes, np.add, names.__getitem__))
         live = [node.live for node in self._nodes] if peak else []
         maxima = merged(live, self._sizes, np.maximum, names.__getitem__)
@@ -176,6 +172,6 @@ class CostTables:
             return np.stack([np.broadcast_to(values(table), len(rows)) for table in tables])
 
         found = {figure: stacked(node.sums[figure] for node in self._nodes).sum(axis=0) for figure in self._sums}
-        if self.latency is not None:
-            found["latency_ms"] = found["latency_ms"] + self.latency.intercept_ms
+        for figure, constant in self._constants.items():
+            found[figure] = found[figure] + constant
         return {**found, PEAK: stacked(node.live for node in self._nodes).max(axis=0)}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int16]
 Numbers = npt.NDArray[np.int32]
-CHUNK = 4096
+CHUNK = 8192
 MOST_ENTRIES = 1 << 24
 """Whole numbers that a float32 holds exactly."""
 

@@ -213,7 +213,8 @@ def test_terms_add_up_within_their_limit() -> None:
     assert len(joined) == 1
     terms = Terms(5, (), [joined], merged(live, sizes, np.maximum, str))
     rows = (rng.random((1000, 5)) * sizes).astype(np.int16)
-    sums, most = terms.score(rows)
+    sums, most, unknown = terms.score(rows)
+    assert not unknown.any()
     picked = [table.values[tuple(rows[:, v] for v in table.variables)] for table in some]
     assert (sums[0] == sum(np.broadcast_to(part, (1000, 4)) for part in picked)).all()
     ones = [table.values[tuple(rows[:, v] for v in table.variables)] for table in live]
