@@ -1,6 +1,8 @@
 """Shared by all tests: one thread each, and where real data is found."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 def rng() -> np.random.Generator:
     """A generator with a fixed seed, fresh for each test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def own_imports() -> Iterator[None]:
+    """What the test adds to `sys.path` and imports as `model` (an exported network's file) ends with it."""
+    path = list(sys.path)
+    sys.modules.pop("model", None)
+    yield
+    sys.path[:] = path
+    sys.modules.pop("model", None)
 
 
 @pytest.fixture(scope="session")

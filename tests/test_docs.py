@@ -59,6 +59,7 @@ def parse(words: list[str]) -> None:
 
 
 @pages
+@pytest.mark.usefixtures("own_imports")
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "page"}

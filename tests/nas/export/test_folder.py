@@ -85,6 +85,7 @@ def test_a_whole_folder(
         assert difference({"output": torch.from_numpy(got)}, wanted) <= 1e-4
 
 
+@pytest.mark.usefixtures("own_imports")
 def test_readme_code_runs(export: Callable[..., ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(tmp_path / "net")
     readme = (tmp_path / "net" / "README.md").read_text()
