@@ -158,13 +158,14 @@ def _stages(run: Run) -> None:
 
 
 def _prepare(run: Run) -> None:
-    """Compile the space, measure or load the target, and see that the limits can be met."""
-    from nas.search.domain import Domain
+    """Compile the space, measure or load the target, and see that the limits can be met, with their margins too."""
+    from nas.margins import margins, searched_limits
     from nas.search.limits import check_limits
 
-    section = run.recipe.search
-    domain = Domain(run.compiled, section.objectives, run.tables.score, tuple(run.tables.names), section.limits)
-    check_limits(domain, np.random.default_rng([section.seed, 0]))
+    rng = np.random.default_rng([run.recipe.search.seed, 0])
+    check_limits(run.domain(run.recipe.search.limits), rng)
+    if margins(run):
+        check_limits(run.domain(searched_limits(run)), rng)
 
 
 def finish(run: Run, evaluations: Sequence[Any]) -> None:

@@ -1,6 +1,7 @@
 """After the search: the front, each of its networks tested once and measured again on the device."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,20 +20,24 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("nas")
 TEST_BATCH = 500
+Measured = dict[str, float | None]
 
 
 def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember, ...]:
-    """The front of `evaluations`, tested and measured; written to front.json and front.csv.
+    """The front of `evaluations`, measured and tested; written to front.json and front.csv.
 
-    Members that an earlier call tested and measured keep those figures: each network is tested once.
+    What takes longer than its limit when measured leaves the front, and what it hid moves up. Members that an
+    earlier call measured and tested keep those figures: each network is tested once.
     """
     from nas.console import progress
 
     section = run.recipe.search
-    front = pareto_front(evaluations, section.objectives, by=run.identity)
     known = {entry["id"]: entry for entry in front_entries(run)}
+    measured = {name: dict(entry["measured"]) for name, entry in known.items() if entry["measured"]}
+    measured |= _front_file(run)["over_limit"]
+    front, over_limit = _measured_front(run, evaluations, measured)
     finished = []
-    with progress("testing and measuring the front", len(front)) as step:
+    with progress("testing the front", len(front)) as step:
         for member in front:
             finished.append(_finished(run, member, known.get(member.evaluation.id)))
             step.advance(1.0)
@@ -42,14 +47,48 @@ def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember
         objectives=section.objectives,
         limits=section.limits,
         history=curves(evaluations, section.objectives),
+        over_limit=over_limit,
     )
     return tuple(finished)
 
 
+def _measured_front(
+    run: "Run", evaluations: Sequence["Evaluation"], measured: dict[str, Measured]
+) -> tuple[tuple[FrontMember, ...], dict[str, Measured]]:
+    """The front, each member with its measured latency where this machine is the target, and what was left out of it.
+
+    `measured`, {id: figures}, grows. Without `search.confidence` members over the limit stay.
+    """
+    from nas.console import progress
+
+    section = run.recipe.search
+    limit = section.limits.get("latency_ms", math.inf) if section.confidence else math.inf
+    left, left_out = list(evaluations), dict[str, Measured]()
+    while True:
+        front = pareto_front(left, section.objectives, by=run.identity)
+        unknown = [member for member in front if member.evaluation.id not in measured] if run.target_is_here else []
+        with progress("measuring the front", max(1, len(unknown))) as step:
+            for member in unknown:
+                network = run.network(member.evaluation.architecture)
+                measured[member.evaluation.id] = {"latency_ms": run.meter.latency(network).median_ms}
+                step.advance(1.0)
+        kept = [replace(m, measured=measured.get(m.evaluation.id, {})) for m in front]
+        over = {m.evaluation.id for m in kept if (m.measured.get("latency_ms") or 0.0) > limit}
+        if not over:
+            return tuple(kept), left_out
+        LOGGER.info("%d architectures of the front took longer than %g ms when measured: left out", len(over), limit)
+        left_out |= {name: measured[name] for name in over}
+        left = [evaluation for evaluation in left if evaluation.id not in over]
+
+
 def front_entries(run: "Run") -> list[dict[str, Any]]:
     """The architectures of front.json; none before a search has ended."""
-    content = read_json(run.search_folder / "front.json", default={"architectures": []})
-    return list(content["architectures"])
+    return list(_front_file(run)["architectures"])
+
+
+def _front_file(run: "Run") -> dict[str, Any]:
+    nothing: dict[str, Any] = {"architectures": [], "over_limit": {}}
+    return {**nothing, **read_json(run.search_folder / "front.json", default={})}
 
 
 def chosen_ids(entries: Sequence[Mapping[str, Any]], objectives: Sequence[str], count: int) -> list[str]:
@@ -66,23 +105,19 @@ def chosen_ids(entries: Sequence[Mapping[str, Any]], objectives: Sequence[str], 
 
 
 def _finished(run: "Run", member: FrontMember, known: Mapping[str, Any] | None) -> FrontMember:
-    """`member` with its intervals, its test error and what the device showed."""
+    """`member` with its intervals and its test error."""
     evaluation = member.evaluation
-    network = run.network(evaluation.architecture)
-    test_error, interval, measured = None, None, dict[str, float | None]()
+    test_error, interval = None, None
     if known is not None:
-        test_error, interval, measured = known["test_error"], known["test_error_interval"], known["measured"]
-    weights = run.trained_weights(network) if run.trains_supernet else None
-    if test_error is None and weights is not None:
-        test_error, interval = _tested(run, network, weights)
-    if not measured and run.target_is_here:
-        measured = {"latency_ms": run.meter.latency(network, weights).median_ms}
+        test_error, interval = known["test_error"], known["test_error_interval"]
+    if test_error is None and run.trains_supernet:
+        network = run.network(evaluation.architecture)
+        test_error, interval = _tested(run, network, run.trained_weights(network))
     return replace(
         member,
         intervals={**run.costs.intervals(evaluation.values), **_validation_interval(run, evaluation)},
         test_error=test_error,
         test_error_interval=interval,
-        measured=measured,
     )
 
 

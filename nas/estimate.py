@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.console import duration
+from nas.margins import FIGURE, selected_count
 from nas.pipeline import CALIBRATION_SIZE
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def stage_estimates(run: "Run") -> list[StageEstimate]:
         rows.append(StageEstimate("profile", seconds, f"kernels of this machine in {run.recipe.target.runtime}"))
     if run.trains_supernet:
         rows.append(_training(run))
+    section = run.recipe.search
+    if FIGURE in section.limits and section.confidence and run.recipe.target.name == "this":
+        count = selected_count(section.confidence)
+        rows.append(StageEstimate("margins", count * MEASURE_SECONDS, f"{count} networks measured near the limit"))
     rows.append(_search(run))
     front = FRONT_SIZE * ((MEASURE_SECONDS if run.wants_target else 0) + (_test_seconds(run)))
     rows.append(StageEstimate("choose", front, f"about {FRONT_SIZE} networks tested and measured"))

@@ -19,6 +19,7 @@ from search_spaces.space import Architecture, SearchSpace
 if TYPE_CHECKING:
     from nas.modules import Weights
     from nas.runtimes.meter import Meter
+    from nas.search.domain import Domain
     from nas.search.driver import SearchResult
     from nas.search.problem import Problem, Settings
     from nas.search.record import Evaluation
@@ -291,8 +292,16 @@ class Run:
         batches = self.task.calibration_batches(self.recipe.search.recalibration_batches, CALIBRATION_SIZE)
         return self.trained_supernet.extract(network, calibrate(network, weights, batches))
 
+    def domain(self, limits: Mapping[str, float]) -> "Domain":
+        """What is known without evaluation, under `limits`."""
+        from nas.search.domain import Domain
+
+        objectives, names = self.recipe.search.objectives, tuple(self.tables.names)
+        return Domain(self.compiled, objectives, self.tables.score, names, limits)
+
     def problem(self) -> "Problem":
         """What is searched."""
+        from nas.margins import searched_limits
         from nas.search.problem import Problem
 
         section = self.recipe.search
@@ -305,7 +314,7 @@ class Run:
             known=known,
             figures=self.costs.values,
             evaluator=self._evaluator(),
-            limits=section.limits,
+            limits=searched_limits(self),
             identity=self.identity,
             provenance=self.costs.provenance(),
         )

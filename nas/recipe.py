@@ -199,6 +199,8 @@ class SearchSection(_Section):
     """Figures to be made small."""
     limits: dict[str, float] = Field(default_factory=dict)
     """Figures with the most they may be: a number, or a text such as "256 KiB" or "1.5 ms"."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """How surely an architecture keeps a limit on latency when measured; 0 takes predictions as they are."""
     evaluations: Count = 200
     """Architectures the proposer may have evaluated."""
     random_evaluations: Annotated[int, Field(ge=0)] | None = None

@@ -30,6 +30,7 @@ DETAILS = 40
 
 def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
     """Everything the page shows of `run`; parts that do not exist yet are left empty."""
+    from nas.margins import kept_margins
     from nas.search.importance import importances
 
     recipe, evaluations = run.recipe, run.evaluations()
@@ -64,7 +65,7 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
         stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
         recipe_toml=recipe.to_toml(),
         environment=run.folder.environment(),
-        notes=notes,
+        notes=(*notes, *(f"The limit of {margin.text()}." for margin in kept_margins(run))),
     )
 
 

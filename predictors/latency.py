@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.composition import Composition, fit_composition
+from predictors.conformal import conformal_bound
 from predictors.kernel_features import Floats
 from predictors.kernel_model import KernelModel, MeasuredKernels, fit_kernel_model
 from predictors.kernels import Fusion, Kernel, kernels
@@ -56,15 +57,18 @@ class MeasuredLatency:
 
 
 class LearnedLatency:
-    """Latency model fitted on measured networks; see `fit_latency`."""
+    """Latency model fitted on measured networks; see `fit_latency`.
+
+    `ratios` are measured over predicted latency of the networks held out of the fit.
+    """
 
     def __init__(
-        self, kernel_model: KernelModel, composition: Composition, *, errors: Sequence[float], fusion: Fusion
+        self, kernel_model: KernelModel, composition: Composition, *, ratios: Sequence[float], fusion: Fusion
     ) -> None:
         self.kernel_model = kernel_model
         self.composition = composition
         self.intercept_ms = composition.intercept_ms
-        self.errors = tuple(sorted(errors))
+        self.ratios = tuple(ratios)
         self.fusion: Fusion = fusion
 
     def predict_ms(self, kernels: Sequence[Kernel], /) -> Floats:
@@ -72,15 +76,12 @@ class LearnedLatency:
         return self.composition.contributions(kernels, self.kernel_model.predict_ms(kernels))
 
     def interval(self, latency_ms: float, /, *, confidence: float = 0.9) -> tuple[float, float] | None:
-        """Conformal interval: as far off as this share of held-out networks were.
+        """Conformal interval: as far off, in either direction, as this share of held-out networks were.
 
         `None` where too few networks were held out for the confidence asked for.
         """
-        rank = int(np.ceil(confidence * (len(self.errors) + 1)))
-        if rank > len(self.errors):
-            return None
-        factor = 1 + self.errors[rank - 1]
-        return latency_ms / factor, latency_ms * factor
+        factor = conformal_bound([max(ratio, 1 / ratio) for ratio in self.ratios], confidence)
+        return None if factor is None else (latency_ms / factor, latency_ms * factor)
 
 
 def fit_latency(
@@ -90,7 +91,7 @@ def fit_latency(
     fusion: Fusion = "graph",
     correct: bool = True,
 ) -> LearnedLatency:
-    """Fit kernels and composition on `networks`; errors for intervals come from `held_out`. Deterministic.
+    """Fit kernels and composition on `networks`; ratios for intervals come from `held_out`. Deterministic.
 
     `correct=False` leaves the boosted correction of kernels out.
     """
@@ -103,14 +104,6 @@ def fit_latency(
     latency = np.array([network.latency_ms for network in networks])
     predicted = kernel_model.general.predict_ms(rows.kernels)
     composition = fit_composition(rows.kernels, predicted, rows.network, latency)
-    fitted = LearnedLatency(kernel_model, composition, errors=(), fusion=fusion)
-    errors = [
-        relative_error(float(compose(fitted, fitted.predict_ms(network.kernels))), network.latency_ms)
-        for network in held_out
-    ]
-    return LearnedLatency(kernel_model, composition, errors=errors, fusion=fusion)
-
-
-def relative_error(predicted: float, measured: float) -> float:
-    """How far off in either direction: the larger over the smaller, minus one."""
-    return max(predicted / measured, measured / predicted) - 1
+    fitted = LearnedLatency(kernel_model, composition, ratios=(), fusion=fusion)
+    ratios = [network.latency_ms / float(compose(fitted, fitted.predict_ms(network.kernels))) for network in held_out]
+    return LearnedLatency(kernel_model, composition, ratios=ratios, fusion=fusion)

@@ -133,13 +133,18 @@ def write_front(
     objectives: Sequence[str],
     limits: Mapping[str, float],
     history: Curves | None = None,
+    over_limit: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> None:
-    """Write front.json and front.csv into `folder`, each whole."""
+    """Write front.json and front.csv into `folder`, each whole.
+
+    over_limit: {id: measured figures} of what would be on the front but for a limit that it broke when measured.
+    """
     shown = history or Curves()
     data = {
         "objectives": list(objectives),
         "limits": dict(limits),
         "architectures": [member.to_json() for member in front],
+        "over_limit": {name: dict(found) for name, found in (over_limit or {}).items()},
         "hypervolume": {
             "value": shown.final,
             "unit": "share of the reference box",
