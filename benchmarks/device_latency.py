@@ -4,11 +4,11 @@
 
 Profiles the `mobile` space, then measures fresh random networks of it, none used in fitting, and compares with a
 straight line over MACs, a scaled roofline, and a random forest over kernels that sees neither group size nor
-dilation (in nn-Meter's manner), all fitted on the same rows.
+dilation (in nn-Meter's manner), all fitted on the same rows. Then the same, reported apart, on networks whose group
+sizes and dilations a second profile of `--unseen-minutes` never met (`where.fresh` says "unseen options").
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.figures import print_figure
 from nas.console import progress
 from nas.runtimes.base import Setting
 from nas.runtimes.meter import meter_for
@@ -33,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 FIGURES = ("within_10_percent", "median_error", "spearman")
 PEAK_QUANTILE = 0.95
 UNITS = {"within_10_percent": "share", "median_error": "share", "spearman": ""}
+SEEN_GROUP_SIZES, UNSEEN_GROUP_SIZES = (1, 8), (2, 4)
+SEEN_DILATIONS, UNSEEN_DILATIONS = (1,), (2,)
 
 
 @dataclass(frozen=True)
@@ -140,48 +143,59 @@ def compare(target: Target, sample: Sample) -> dict[str, Accuracy]:
     return {name: accuracy(found, sample.measured_ms) for name, found in predictions.items()}
 
 
+def profiled(space: SearchSpace, given: argparse.Namespace, *, minutes: float) -> Target:
+    """This machine, measured for `space`."""
+    with progress("profiling", 60 * minutes) as step:
+        setting, rng = Setting(threads=given.threads), np.random.default_rng(given.seed)
+        return profile([space], runtime=given.runtime, setting=setting, minutes=minutes, rng=rng, step=step)
+
+
+def report(target: Target, space: SearchSpace, given: argparse.Namespace, *, fresh: str) -> None:
+    """Measure fresh networks of `space` and print how well `target` and the baselines foretold them."""
+    networks = fresh_networks(space, given.networks, target, np.random.default_rng([given.seed, 1]))
+    sample = measure(networks, target, seconds=given.seconds)
+    found = compare(target, sample)
+    for figure in FIGURES:
+        print_figure(
+            figure,
+            getattr(found["learned"], figure),
+            UNITS[figure],
+            baseline={name: getattr(one, figure) for name, one in found.items() if name != "learned"},
+            where={
+                "fresh": fresh,
+                "networks": len(sample.networks),
+                "fitted_on": len(target.fitted),
+                "device": target.identity.device_name,
+                "software": target.identity.software,
+                "slowdown": target.slowdown,
+            },
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Profile, measure fresh networks, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=15.0, help="time budget of the profile")
+    parser.add_argument("--unseen-minutes", type=float, default=5.0, help="of the one that lacks options; 0: without")
     parser.add_argument("--networks", type=int, default=200, help="fresh networks measured end to end")
     parser.add_argument("--seconds", type=float, default=0.3, help="measuring time of each")
     parser.add_argument("--size", type=int, default=32, help="height and width of the input")
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", help="take this target file instead of profiling")
     parser.add_argument("--save", type=Path, help="keep the target file here")
     given = parser.parse_args(arguments)
-    space = mobile((3, given.size, given.size), 10)
-    if given.target:
-        target = load_target(given.target)
-    else:
-        with progress("profiling", 60 * given.minutes) as step:
-            setting = Setting(threads=given.threads)
-            rng = np.random.default_rng(0)
-            target = profile([space], runtime=given.runtime, setting=setting, minutes=given.minutes, rng=rng, step=step)
+    shape = (3, given.size, given.size)
+    space = mobile(shape, 10)
+    target = load_target(given.target) if given.target else profiled(space, given, minutes=given.minutes)
     if given.save:
         target.save(given.save)
-    networks = fresh_networks(space, given.networks, target, np.random.default_rng(1))
-    sample = measure(networks, target, seconds=given.seconds)
-    found = compare(target, sample)
-    where = {
-        "networks": len(sample.networks),
-        "fitted_on": len(target.fitted),
-        "device": target.identity.device_name,
-        "software": target.identity.software,
-        "slowdown": target.slowdown,
-    }
-    for figure in FIGURES:
-        baseline = {name: getattr(one, figure) for name, one in found.items() if name != "learned"}
-        line = {
-            "figure": figure,
-            "value": getattr(found["learned"], figure),
-            "unit": UNITS[figure],
-            "baseline": baseline,
-            "where": where,
-        }
-        print(json.dumps(line))
+    report(target, space, given, fresh="random")
+    if given.unseen_minutes:
+        seen = mobile(shape, 10, group_sizes=SEEN_GROUP_SIZES, dilations=SEEN_DILATIONS)
+        unseen = mobile(shape, 10, group_sizes=UNSEEN_GROUP_SIZES, dilations=UNSEEN_DILATIONS)
+        report(profiled(seen, given, minutes=given.unseen_minutes), unseen, given, fresh="unseen options")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _measured_front(
         if not over:
             return tuple(kept), left_out
         LOGGER.info("%d architectures of the front took longer than %g ms when measured: left out", len(over), limit)
-        left_out |= {name: measured[name] for name in over}
+        left_out |= {member.evaluation.id: dict(member.measured) for member in kept if member.evaluation.id in over}
         left = [evaluation for evaluation in left if evaluation.id not in over]
 
 

@@ -13,7 +13,7 @@ from nas.pipeline import CALIBRATION_SIZE
 if TYPE_CHECKING:
     from nas.pipeline import Run
 
-TIMED_STEPS = 8
+TIMED_STEPS = 24
 TIMED_EVALUATIONS = 4
 FRONT_SIZE = 40
 MEASURE_SECONDS = 0.8
@@ -86,8 +86,9 @@ def _training(run: "Run") -> StageEstimate:
     steps = epochs * trainer.steps_per_epoch
     precision = trainer.choose_precision()
     seconds = trainer.step_seconds(TIMED_STEPS)
+    whole = steps * seconds + epochs * trainer.epoch_end_seconds()
     return StageEstimate(
-        "train", steps * seconds, f"{epochs} epochs, {steps} steps of {1000 * seconds:.0f} ms in {precision}"
+        "train", whole, f"{epochs} epochs, {steps} steps of {1000 * seconds:.0f} ms in {precision}"
     )
 
 

@@ -33,6 +33,7 @@ LEARNING_RATE_FLOOR = 0.05
 PROBED_STEPS = 2
 WORTHWHILE = 0.95
 QUICK_IMAGES = 1000
+WATCHED = 3
 QUICK_CALIBRATION = (1, 256)
 
 
@@ -168,14 +169,22 @@ class Trainer:
         return "bf16" if self.state.bf16 else "fp32"
 
     def step_seconds(self, steps: int = 3) -> float:
-        """Seconds of one training step, timed without changing any weight."""
+        """Seconds of one training step, its batch included, timed without changing any weight."""
         times = []
+        started = time.perf_counter()
         for step, batch in zip(range(steps + 1), self._batches(), strict=False):
-            started = time.perf_counter()
-            self.sandwich.gradients(self.supernet, batch, step=step, bf16=bool(self.state.bf16))
-            times.append(time.perf_counter() - started)
+            self._gradients(batch, position=step)
+            now = time.perf_counter()
+            times.append(now - started)
+            started = now
         self.optimiser.zero_grad(set_to_none=True)
         return sum(times[1:] or times) / len(times[1:] or times)
+
+    def epoch_end_seconds(self) -> float:
+        """Seconds of what is looked at after each epoch, timed with the present weights."""
+        started = time.perf_counter()
+        self._quick_error(self.subnets.middle)
+        return WATCHED * (time.perf_counter() - started)
 
     def save(self) -> None:
         """Write a checkpoint of the present state; nothing in the middle of a step."""
@@ -205,10 +214,7 @@ class Trainer:
         rate = learning_rate(self.settings, position, self.steps_per_epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = self.sandwich.gradients(self.supernet, batch, step=position, bf16=bool(self.state.bf16))
-        norm = torch.nn.utils.clip_grad_norm_(
-            list(self.supernet.tensors.values()), self.settings.clip_norm, foreach=True
-        )
+        loss, norm = self._gradients(batch, position=position)
         if not (math.isfinite(loss) and bool(norm.isfinite())):
             raise self._diverged(loss)
         self.optimiser.step()
@@ -220,6 +226,12 @@ class Trainer:
         self.state.seconds += time.monotonic() - started
         self._stepping = False
         return loss
+
+    def _gradients(self, batch: Batch, *, position: int) -> tuple[float, Tensor]:
+        """Fill the gradients of step `position`, clipped; the loss, and the norm before clipping."""
+        loss = self.sandwich.gradients(self.supernet, batch, step=position, bf16=bool(self.state.bf16))
+        tensors = list(self.supernet.tensors.values())
+        return loss, torch.nn.utils.clip_grad_norm_(tensors, self.settings.clip_norm, foreach=True)
 
     def _diverged(self, loss: float) -> NasError:
         what = "the gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"

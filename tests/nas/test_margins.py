@@ -119,11 +119,11 @@ def test_a_run_measures_its_margin_once_and_leaves_out_what_breaks_the_limit(tmp
     found = search(resume=False)
     margins = (found.search_folder / "margins.json").read_bytes()
     assert b'"selected": true' in margins
-    front = (found.search_folder / "front.json").read_bytes()
-    over = json.loads(front)["over_limit"].values()
+    front = json.loads((found.search_folder / "front.json").read_text())
+    over = front["over_limit"].values()
     assert found.front or over
     assert all(entry["measured"]["latency_ms"] <= limit for entry in found.front)
     assert all(measured["latency_ms"] > limit for measured in over)
     again = search(resume=True)
     assert (again.search_folder / "margins.json").read_bytes() == margins
-    assert (again.search_folder / "front.json").read_bytes() == front
+    assert json.loads((again.search_folder / "front.json").read_text()) == front
