@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TIMED_STEPS = 24
 TIMED_EVALUATIONS = 4
-FRONT_SIZE = 40
+FRONT_SHARE = (0.0, 0.15, 0.35)
 MEASURE_SECONDS = 0.8
 EXPORT_SECONDS = 6.0
 RAY_SECONDS = 10.0
@@ -71,8 +71,9 @@ def stage_estimates(run: "Run") -> list[StageEstimate]:
         count = selected_count(section.confidence)
         rows.append(StageEstimate("margins", count * MEASURE_SECONDS, f"{count} networks measured near the limit"))
     rows.append(_search(run))
-    front = FRONT_SIZE * ((MEASURE_SECONDS if run.wants_target else 0) + (_test_seconds(run)))
-    rows.append(StageEstimate("choose", front, f"about {FRONT_SIZE} networks tested and measured"))
+    count = _front_size(run)
+    front = count * ((MEASURE_SECONDS if run.wants_target else 0) + (_test_seconds(run)))
+    rows.append(StageEstimate("choose", front, f"about {count} networks tested and measured"))
     if run.recipe.export.top:
         seconds = EXPORT_SECONDS * run.recipe.export.top
         rows.append(StageEstimate("export", seconds, f"{run.recipe.export.top} networks"))
@@ -87,9 +88,7 @@ def _training(run: "Run") -> StageEstimate:
     precision = trainer.choose_precision()
     seconds = trainer.step_seconds(TIMED_STEPS)
     whole = steps * seconds + epochs * trainer.epoch_end_seconds()
-    return StageEstimate(
-        "train", whole, f"{epochs} epochs, {steps} steps of {1000 * seconds:.0f} ms in {precision}"
-    )
+    return StageEstimate("train", whole, f"{epochs} epochs, {steps} steps of {1000 * seconds:.0f} ms in {precision}")
 
 
 def _search(run: "Run") -> StageEstimate:
@@ -139,4 +138,10 @@ def _test_seconds(run: "Run") -> float:
     if not run.trains_supernet:
         return 0.0
     share = len(run.task.data.test_labels) / max(1, len(run.task.validation_indices))
-    return _evaluation_seconds(run) * max(1.0, share) / 2
+    return _evaluation_seconds(run) * max(1.0, share)
+
+
+def _front_size(run: "Run") -> int:
+    """How many architectures the front may have: a share of the evaluations that grows with the objectives."""
+    section = run.recipe.search
+    return max(1, round(section.evaluations * FRONT_SHARE[min(len(section.objectives), len(FRONT_SHARE)) - 1]))

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("nas")
 Evaluate = Callable[[Architecture], Mapping[str, float]]
 CALIBRATION_SIZE = 256
-EXTREME_FIGURES = ("params", "macs", "nonzero_params")
 
 
 class Run:
@@ -194,7 +193,7 @@ class Run:
         tables = Costs().tables(self.compiled)
 
         def extreme(*, largest: bool) -> Network:
-            return self.network(self.compiled.decode(tables.extreme(EXTREME_FIGURES, largest=largest)))
+            return self.network(self.compiled.decode(tables.extreme(largest=largest)))
 
         def draw(rng: np.random.Generator) -> Network:
             return self.network(self.compiled.decode(self.compiled.sample(rng, 1)[0]))

@@ -57,6 +57,9 @@ _SUFFIXES: dict[str, dict[str, float]] = {
 }
 _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)\s*([^\W\d_]*|%)\s*")
 
+CAPACITY = ("params", "macs", "nonzero_params")
+"""What grows with the size of a network, the figure that decides first in front."""
+
 
 def figure(name: str) -> Figure:
     """Return the figure called `name`; NasError with the near matches when there is none."""

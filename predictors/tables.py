@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from predictors.counts import count_network
 from predictors.energy import energy_relative
+from predictors.figures import CAPACITY
 from predictors.latency import LatencyModel, network_latency_ms
 from predictors.roofline import AnalyticEnergy, network_energy_mj
 from predictors.table_extreme import ascended_extreme, eliminated_extreme
@@ -108,7 +109,7 @@ class CostTables:
             return {}
         return self.plain(self.compiled.space.build(architecture))
 
-    def extreme(self, figures: Sequence[str] = ("params", "macs", "nonzero_params"), *, largest: bool = True) -> Rows:
+    def extreme(self, figures: Sequence[str] = CAPACITY, *, largest: bool = True) -> Rows:
         """The canonical valid row with the largest (smallest) first figure, among those the second, and so on.
 
         Exact for figures that add up over operators. With peak memory among them, or where too many choices depend on

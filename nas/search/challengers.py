@@ -8,7 +8,6 @@ import numpy as np
 from nas.search.domain import Domain, Floats, Rows, distinct_rows, row_keys
 from nas.search.variation import crossover, mutate
 
-CAPACITY = ("macs", "params", "activations")
 POPULATION = 4096
 ROUNDS = 20
 KEPT = 24
@@ -17,10 +16,10 @@ KEPT = 24
 def challengers(domain: Domain, rng: np.random.Generator, count: int) -> Rows:
     """Up to `count` distinct rows [n, n_slots] within the known limits, each the best found for a taste of its own.
 
-    A taste weighs the logarithms of multiply-adds, parameters and activations at random; in small spaces several
+    A taste weighs the logarithms of multiply-adds, parameters and kept parameters at random; in small spaces several
     tastes share their best row, and the next best are taken.
     """
-    names = [name for name in CAPACITY if name in domain.known]
+    names = domain.capacity
     tastes = rng.dirichlet(np.ones(len(names)), size=count)
     population = domain.everything if domain.everything is not None else domain.space.sample(rng, POPULATION)
     for _ in range(0 if domain.everything is not None else ROUNDS):
@@ -41,7 +40,7 @@ def challengers(domain: Domain, rng: np.random.Generator, count: int) -> Rows:
     return population[list(taken.values())]
 
 
-def _liking(domain: Domain, rows: Rows, names: list[str], tastes: Floats) -> Floats:
+def _liking(domain: Domain, rows: Rows, names: tuple[str, ...], tastes: Floats) -> Floats:
     """[n_tastes, n] how much each taste likes each row; exceeding a limit costs more than any capacity is worth."""
     figures = domain.score(rows)
     logs = np.stack([np.log(np.maximum(figures[name], 1.0)) for name in names])

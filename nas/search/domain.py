@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.figures import CAPACITY
 from search_spaces.builder import Value
 from search_spaces.errors import NasError
 from search_spaces.space import Architecture
@@ -112,6 +113,11 @@ class Domain:
         """The known objectives; when there is none, the first known figure, if any."""
         known = tuple(name for name in self.objectives if name in self.known)
         return known or self.known[:1]
+
+    @cached_property
+    def capacity(self) -> tuple[str, ...]:
+        """The known figures that grow with the size of a network; the axes when there is none."""
+        return tuple(name for name in CAPACITY if name in self.known) or self.axes
 
     @cached_property
     def everything(self) -> Rows | None:

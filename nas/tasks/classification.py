@@ -109,6 +109,13 @@ class ClassificationTask:
             chosen = self.validation_indices[start : start + size]
             yield self._plain(self.data.train_images[chosen]), self.data.train_labels[chosen]
 
+    def validation_sample(self, count: int) -> Batch:
+        """Return at most `count` validation images, evenly spread over that part (which is sorted), as one batch."""
+        whole = len(self.validation_indices)
+        count = min(count, whole)
+        chosen = self.validation_indices[torch.arange(count, device=self.validation_indices.device) * whole // count]
+        return self._plain(self.data.train_images[chosen]), self.data.train_labels[chosen]
+
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the test part in order, unaugmented; the last batch may be smaller."""
         for start in range(0, len(self.data.test_labels), size):

@@ -43,6 +43,9 @@ class Task(Protocol):
     def validation_batches(self, size: int) -> Iterator[Batch]:
         """Yield the whole validation part in order."""
 
+    def validation_sample(self, count: int) -> Batch:
+        """Return at most `count` validation images that stand for all of them, as one batch."""
+
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the whole test part in order."""
 

@@ -36,13 +36,14 @@ class Axes:
         return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0))
 
     def _ends(self, sample: Rows) -> Rows:
-        """Rows with the least and the most of each axis within the known limits, and of their mean."""
+        """Rows within the known limits with the least and the most of each axis and of their mean; the largest."""
         domain = self._domain
         if len(sample) == 0 or not domain.axes:
             return sample[:0]
         found = [self._end(sample, (name,), sign) for name in domain.axes for sign in (1.0, -1.0)]
         if len(domain.axes) > 1:
             found += [self._end(sample, domain.axes, sign) for sign in (1.0, -1.0)]
+        found.append(self._end(sample, domain.capacity, -1.0))
         return distinct_rows(domain.within(np.stack(found)))
 
     def _end(self, sample: Rows, names: tuple[str, ...], sign: float) -> Rows:
@@ -92,7 +93,8 @@ def towards_ends(domain: Domain, axes: Axes, rng: np.random.Generator, count: in
 def spread_design(domain: Domain, axes: Axes, history: History, rng: np.random.Generator, count: int) -> Rows:
     """Starting points: each as far as possible, along the known costs, from what was proposed before it.
 
-    The first has the least cost. Random rows where no cost is known.
+    The first has the least cost, the second the greatest capacity, the likely end of the front in what only an
+    evaluation tells. Random rows where no cost is known.
     """
     pool = candidates(domain, axes, history, axes.ends, rng, 2048)
     if not domain.axes or len(pool) == 0:
@@ -104,8 +106,11 @@ def spread_design(domain: Domain, axes: Axes, history: History, rng: np.random.G
     for place in asked:
         away = np.minimum(away, np.abs(places - place).max(1))
     for _ in range(min(count, len(pool))):
-        if np.isinf(away).all():
+        number = history.asked + len(chosen)
+        if number == 0:
             at = int(np.argmin(places.mean(1)))
+        elif number == 1:
+            at = int(np.argmax(np.where(away < 0, -np.inf, axes.scaled(pool, domain.capacity).mean(1))))
         else:
             far = np.flatnonzero(away >= 0.9 * away.max())
             at = int(rng.choice(far))
