@@ -279,12 +279,13 @@ class Trainer:
         self.state.finished = self.state.epoch >= self.settings.epochs
 
     def _quick_error(self, network: Network) -> float:
-        """Validation error of `network` on 1,000 images, with the weights to be used."""
+        """Validation error of `network` on the first 1,000 images, with the weights to be used."""
         with torch.no_grad():
             weights = self.supernet.weights_for(network, tensors=self.trained_tensors())
         batches = self.task.calibration_batches(*QUICK_CALIBRATION)
         ready = with_statistics(weights, calibrate(network, weights, batches))
-        return error_of(network, ready, self.task, [self.task.validation_sample(QUICK_IMAGES)])
+        first = next(iter(self.task.validation_batches(QUICK_IMAGES)))
+        return error_of(network, ready, self.task, [first])
 
     def _restore(self) -> None:
         found = load_checkpoint(self.folder)

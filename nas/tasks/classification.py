@@ -109,13 +109,6 @@ class ClassificationTask:
             chosen = self.validation_indices[start : start + size]
             yield self._plain(self.data.train_images[chosen]), self.data.train_labels[chosen]
 
-    def validation_sample(self, count: int) -> Batch:
-        """Return at most `count` validation images, evenly spread over that part (which is sorted), as one batch."""
-        whole = len(self.validation_indices)
-        count = min(count, whole)
-        chosen = self.validation_indices[torch.arange(count, device=self.validation_indices.device) * whole // count]
-        return self._plain(self.data.train_images[chosen]), self.data.train_labels[chosen]
-
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the test part in order, unaugmented; the last batch may be smaller."""
         for start in range(0, len(self.data.test_labels), size):
@@ -173,6 +166,7 @@ def classification(
         class_names=data.class_names,
     )
     train, validation = kept[rest], kept[part]
+    mixed = torch.randperm(len(validation), generator=_generator("validation order", seed))
     if augment is None or augment is True:
         augmentation: Augmentation | None = suitable_augmentation(data.input_shape)
     else:
@@ -189,7 +183,7 @@ def classification(
     return ClassificationTask(
         data=data,
         train_indices=train,
-        validation_indices=validation,
+        validation_indices=validation[mixed],
         mean=mean,
         std=std,
         augmentation=augmentation,

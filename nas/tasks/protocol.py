@@ -41,10 +41,7 @@ class Task(Protocol):
         """Yield up to `count` fixed, unaugmented training batches of `size`."""
 
     def validation_batches(self, size: int) -> Iterator[Batch]:
-        """Yield the whole validation part in order."""
-
-    def validation_sample(self, count: int) -> Batch:
-        """Return at most `count` validation images that stand for all of them, as one batch."""
+        """Yield the whole validation part, always in the same order; its first batches stand for all of it."""
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """Yield the whole test part in order."""

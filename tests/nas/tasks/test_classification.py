@@ -64,6 +64,14 @@ def test_parts_are_disjoint_stratified_and_repeatable(digits: ImageData, task: C
     assert not torch.equal(other.validation_indices, task.validation_indices)
 
 
+def test_the_first_validation_images_stand_for_all_classes(digits: ImageData) -> None:
+    order = digits.train_labels.argsort()
+    by_class = replace(digits, train_images=digits.train_images[order], train_labels=digits.train_labels[order])
+    task = classification(by_class, validation_share=0.5, seed=3)
+    labels = next(iter(task.validation_batches(100)))[1]
+    assert labels.bincount(minlength=10).min() >= 3
+
+
 def test_evaluation_batches_are_the_parts_in_order(digits: ImageData, task: ClassificationTask) -> None:
     images, labels = joined(task.validation_batches(100))
     assert torch.equal(pixels_of(task, images), digits.train_images[task.validation_indices])
