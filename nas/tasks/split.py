@@ -19,9 +19,9 @@ def derived_seed(*parts: int | str) -> int:
 def split_indices(labels: Tensor, *, share: float, seed: int, class_names: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
     """Split positions into (rest, part), `part` holding round(share × n) of them.
 
-    labels: integers [n]. Every class has at least one image on either side, and gives its
-    share of `part` to within one image (more where other classes are too small for theirs). Both results are sorted int64. The draw orders the positions by
-    a hash of (seed, position). Raises `NasError` for a share outside ]0, 1[ and for a class with
+    labels: integers [n]. Every class has at least one image on either side, and gives its share of `part` to within
+    one image (more where other classes are too small for theirs). Both results are sorted int64. The draw orders the
+    positions by a hash of (seed, position). Raises `NasError` for a share outside ]0, 1[ and for a class with
     one image, called by its name where `class_names` are given.
     """
     if not 0 < share < 1:
