@@ -19,7 +19,7 @@ from search_spaces.space import Architecture, SearchSpace
 if TYPE_CHECKING:
     from nas.modules import Weights
     from nas.runtimes.meter import Meter
-    from nas.search.domain import Domain
+    from nas.search.domain import Domain, Rows
     from nas.search.driver import SearchResult
     from nas.search.problem import Problem, Settings
     from nas.search.record import Evaluation
@@ -190,17 +190,14 @@ class Run:
         """The networks that training and its watch are about."""
         from nas.supernet.train import Subnets
 
-        tables = Costs().tables(self.compiled)
-
-        def extreme(*, largest: bool) -> Network:
-            return self.network(self.compiled.decode(tables.extreme(largest=largest)))
+        smallest, largest = (self.network(self.compiled.decode(row)) for row in self._extremes())
 
         def draw(rng: np.random.Generator) -> Network:
             return self.network(self.compiled.decode(self.compiled.sample(rng, 1)[0]))
 
         seed = self.recipe.supernet.seed
         middle = draw(np.random.default_rng([seed, 1]))
-        return Subnets(extreme(largest=True), extreme(largest=False), middle, draw)
+        return Subnets(largest, smallest, middle, draw)
 
     @property
     def has_data(self) -> bool:
@@ -275,8 +272,10 @@ class Run:
     @cached_property
     def trained_supernet(self) -> "Supernet":
         """The shared weights as trained; NasError before training."""
+        from nas.allocator import keep_freed_memory
         from nas.supernet.train import load_trained
 
+        keep_freed_memory()
         load_trained(self.supernet, self.folder.supernet)
         return self.supernet
 
@@ -316,7 +315,13 @@ class Run:
             limits=searched_limits(self),
             identity=self.identity,
             provenance=self.costs.provenance(),
+            starts=self._extremes() if self.trains_supernet else None,
         )
+
+    def _extremes(self) -> "Rows":
+        """[2, n_slots] the smallest and the largest architecture, which every step of training sees."""
+        tables = Costs().tables(self.compiled)
+        return np.stack([tables.extreme(largest=largest) for largest in (False, True)])
 
     def _evaluator(self) -> "Evaluator":
         from nas.search.evaluators import (

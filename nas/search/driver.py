@@ -200,6 +200,8 @@ class _Stream:
         self.known = {known.proposal.number: known for known in recorded if known.proposal.proposer == name}
         if self._too_many_failures():
             self.known = {number: replace(known, failure=None) for number, known in self.known.items()}
+        starts = None if name == RANDOM else run.problem.starts
+        self._starts = no_rows(run.problem.domain) if starts is None else run.problem.domain.within(starts)
         self._in_flight: dict[int, Proposal] = {}
         self._inspected: dict[bytes, Proposal] = {}
 
@@ -237,12 +239,13 @@ class _Stream:
         number = len(self.known)
         seen = {self._run.problem.identity_of(known.proposal) for known in self.known.values()}
         seed = (self._run.settings.seed, 1 + (self._name == RANDOM), number)
-        row, skipped = ask(
-            self._proposer,
-            self._history(number),
-            lambda row: self._run.problem.identity_of(self._inspect(row)) not in seen,
-            seed,
-        )
+        history = self._history(number)
+
+        def is_new(row: Rows) -> bool:
+            return self._run.problem.identity_of(self._inspect(row)) not in seen
+
+        start = next(filter(is_new, self._starts), None)
+        row, skipped = (start, history.rows[:0]) if start is not None else ask(self._proposer, history, is_new, seed)
         if row is None:
             LOGGER.info("%s has no more architectures to propose after %d", self._name, number)
             return False

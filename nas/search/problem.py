@@ -57,7 +57,8 @@ class Problem:
     limits: figure name to the most it may be. score: rows to the figures named in `known`, without building.
     figures: the same figures and any others, counted or predicted on a built network; these are what is recorded.
     evaluator: gives every other figure. identity: what makes two networks the same: "id" where weights are shared,
-    "fingerprint" where each stands alone. provenance: figure name to how it is known.
+    "fingerprint" where each stands alone. provenance: figure name to how it is known. starts: [n, n_slots] what is
+    tried before the proposer is asked, where it keeps the known limits.
     """
 
     space: Buildable
@@ -70,6 +71,7 @@ class Problem:
     limits: Mapping[str, float] = field(default_factory=dict)
     identity: Identity = "id"
     provenance: Mapping[str, str] = field(default_factory=dict)
+    starts: Rows | None = None
 
     @cached_property
     def domain(self) -> Domain:
