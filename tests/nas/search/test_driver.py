@@ -47,6 +47,20 @@ def whole(world: World, tmp_path_factory: pytest.TempPathFactory) -> SearchResul
     return search(world.problem(), SETTINGS, tmp_path_factory.mktemp("whole"))
 
 
+def test_starts_come_first_but_not_for_the_baseline(world: World, tmp_path: Path) -> None:
+    wide = np.array([world.coded.encode(a) for a in SPACE.enumerate() if a["depth"] == 3], dtype=np.int16)[[5, 5, 40]]
+    macs = world.score(wide)["macs"]
+    assert macs[0] != macs[2]
+    found = search(world.problem(starts=wide), SETTINGS, tmp_path / "all").evaluations
+    assert [e.architecture for e in found[:2]] == [world.coded.decode(row) for row in wide[[0, 2]]]
+    random_ones = [e.architecture for e in found if e.proposer == "random"]
+    plain = search(world.problem(), SETTINGS, tmp_path / "plain").evaluations
+    assert random_ones == [e.architecture for e in plain if e.proposer == "random"]
+    limited = world.problem(starts=wide, limits={"macs": float(macs.min())})
+    first = search(limited, SETTINGS, tmp_path / "limited").evaluations[0]
+    assert first.architecture == world.coded.decode(wide[int(macs.argmin())])
+
+
 def test_every_trial_is_there_and_valid(world: World, whole: SearchResult) -> None:
     assert whole.ended == "complete"
     assert whole.failures == ()
