@@ -19,6 +19,8 @@ CELL = "ArchitectureString"
 PI_COLUMNS = {"latency_ms": "lat_ms_median", "energy_mj": "energy_mj"}
 PI_ERROR = "CIFAR100TestAccuracy200Epochs"
 CELL_EDGES = ((0,), (0, 1), (0, 1, 2))
+KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+MACS_PER_TAP = 15 * 16**2 * 32**2
 BLOCK_SLOT = re.compile(r"block\d+_(e|k|l|se)")
 NO_FIGURES = {"val_top1", "file", "split"}
 MAXIMISED = "throughput"
@@ -76,7 +78,7 @@ def _stages(code: tuple[int, ...]) -> Hashable:
 
 
 def nas_bench_201(lines: Lines) -> Measurements:
-    """NAS-Bench-201 on a device: error on CIFAR-100, latency and energy, none of them counted."""
+    """NAS-Bench-201 on a device: error on CIFAR-100, latency and energy, all measured, and the counted cell_macs."""
     cells = [re.findall(r"([\w]+)~(\d)", line[CELL]) for line in lines]
     edges = [str(source) for sources in CELL_EDGES for source in sources]
     if any([source for _, source in cell] != edges for cell in cells):
@@ -86,23 +88,41 @@ def nas_bench_201(lines: Lines) -> Measurements:
     rows = np.array([[operators.index(operator) for operator, _ in cell] for cell in cells], dtype=np.int16)
     figures = {"error": 1 - _column(lines, PI_ERROR) / 100}
     figures |= {name: _column(lines, column) for name, column in PI_COLUMNS.items()}
-    return Measurements(slots, rows, figures, (), lambda code: _cell(tuple(operators[i] for i in code)))
+    figures["cell_macs"] = np.array([_cell_macs(tuple(operator for operator, _ in cell)) for cell in cells])
+    return Measurements(slots, rows, figures, ("cell_macs",), lambda code: _cell(tuple(operators[i] for i in code)))
 
 
 def _cell(operators: tuple[str, ...]) -> Hashable:
-    """What the last node of the cell computes, written out, with sums in order and skips left out.
+    """What the last node of the cell computes, written out, with sums in order, skips left out and zeros marked.
 
-    NAS-Bench-201 (Dong and Yang, 2020) counts distinct cells like this: 6,466 of 15,625.
+    NATS-Bench (Dong et al., 2021) tells cells apart like this, to the letter: 6,466 of 15,625.
     """
-    nodes = ["x"]
+    nodes = ["0"]
     chosen = iter(operators)
     for sources in CELL_EDGES:
         terms = []
         for source in sources:
             operator, node = next(chosen), nodes[source]
-            terms.append(node if operator == "skip_connect" else f"({node})@{operator}")
+            if operator == "none" or node == "#":
+                terms.append("#")
+            else:
+                terms.append(node if operator == "skip_connect" else f"({node})@{operator}")
         nodes.append("+".join(sorted(terms)))
     return nodes[-1]
+
+
+def _cell_macs(operators: tuple[str, ...]) -> float:
+    """MACs of the convolutions, in all cells, that lie on a path from the input to the output of their cell."""
+    edges = [(source, node) for node, sources in enumerate(CELL_EDGES, start=1) for source in sources]
+    live = [(edge, operator) for edge, operator in zip(edges, operators, strict=True) if operator != "none"]
+    reached = {0}
+    for (source, node), _ in sorted(live):
+        reached |= {node} if source in reached else set()
+    needed = {len(CELL_EDGES)}
+    for (source, node), _ in sorted(live, reverse=True):
+        needed |= {source} if node in needed else set()
+    kernels = [KERNELS.get(operator, 0) for (source, node), operator in live if source in reached and node in needed]
+    return float(sum(kernel**2 * MACS_PER_TAP for kernel in kernels))
 
 
 def accel_nasbench(lines: Lines) -> Measurements:
