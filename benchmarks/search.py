@@ -7,7 +7,8 @@ objective. Every proposer of the project is run, the one a user gets without ask
 Optuna's and pymoo's searchers on the same slots, each in its default setting; a code that is not in the table stands
 for its nearest row, and one that was evaluated before is answered from memory and not counted. Prints one JSON line
 per figure: `hypervolume_fraction` (median over seeds; range under `where`), `evaluations_to_match` (how many the
-median search needs for the last hypervolume of Optuna's NSGA-II), `proposal_seconds`, `duplicates` and `invalid` (how
+median search needs for the last hypervolume of Optuna's NSGA-II), `proposal_seconds` (of one
+processor), `duplicates` and `invalid` (how
 often, in all seeds, a network was proposed again, or a code that is not in the table).
 """
 

@@ -66,7 +66,7 @@ def fit_kernel(groups: Sequence[Floats], targets: Floats) -> Kernel:
     inner = _inner(groups, groups)
     centre, scale = _standard(targets)
     values = (targets - centre) / scale
-    typical = [max(1.0, 2 * float(np.median(block))) for block in squared]
+    typical = [max(0.5, float(block.mean())) * max(2, len(squared)) for block in squared]
     start = np.log([0.5, *(1 / width for width in typical), 0.5 / float(inner.diagonal().mean()), 0.01])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
