@@ -4,12 +4,14 @@
 
 Any file of the formats that `benchmarks.table_files` reads will do. The reference point is the worst value of each
 objective. Every proposer of the project is run, the one a user gets without asking under the name `default`, and
-Optuna's and pymoo's searchers on the same slots, each in its default setting; a code that is not in the table stands
-for its nearest row, and one that was evaluated before is answered from memory and not counted. Prints one JSON line
-per figure: `hypervolume_fraction` (median over seeds; range under `where`), `evaluations_to_match` (how many the
-median search needs for the last hypervolume of Optuna's NSGA-II), `proposal_seconds` (of one
-processor), `duplicates` and `invalid` (how
-often, in all seeds, a network was proposed again, or a code that is not in the table).
+Optuna's and pymoo's searchers on the same slots, in their default settings (pymoo's with a population of 50, as
+Optuna's has). To these a code that is not in the table stands for its nearest row, and one that was evaluated before
+is answered again and not counted. Prints one JSON line per figure:
+
+    hypervolume_fraction   median over seeds, range under `where`
+    evaluations_to_match   how many the median search needs for the last hypervolume of Optuna's NSGA-II
+    proposal_seconds       processor time of a distinct proposal
+    duplicates, invalid    how often, in all seeds, a network was proposed again, or a code that is not in the table
 """
 
 import argparse
@@ -111,8 +113,8 @@ def report(
         )
     seconds = {other: one.seconds for other, one in others.items()}
     print_figure("proposal_seconds", searched.seconds, "s", baseline=seconds, where={**where, "evaluations": evaluations})
-    for figure in ("duplicates", "invalid"):
-        print_figure(figure, getattr(searched, figure), "proposals", where={**where, "asked": searched.asked})
+    for figure, wasted in (("duplicates", searched.duplicates), ("invalid", searched.invalid)):
+        print_figure(figure, wasted, "proposals", where={**where, "asked": searched.asked})
 
 
 def _median(searched: Searched, mark: int) -> float | None:
