@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def chosen(given: str | None) -> list[str]:
-    """The names to run, baselines first; NasError for unknown ones. Those whose library is not installed are left out."""
+    """The names to run, baselines first, without those whose library is not installed; NasError for unknown ones."""
     everything = [NULL, *BASELINES, *(name for name in PROPOSERS if name != NULL)]
     if given is None:
         wanted = set(everything)
@@ -109,10 +109,16 @@ def report(
     needed = None if rival is None else searched.first_at(rival)
     if needed is not None and name != RIVAL:
         print_figure(
-            "evaluations_to_match", needed, "evaluations", baseline={RIVAL: evaluations}, where={**where, "share": rival}
+            "evaluations_to_match",
+            needed,
+            "evaluations",
+            baseline={RIVAL: evaluations},
+            where={**where, "share": rival},
         )
     seconds = {other: one.seconds for other, one in others.items()}
-    print_figure("proposal_seconds", searched.seconds, "s", baseline=seconds, where={**where, "evaluations": evaluations})
+    print_figure(
+        "proposal_seconds", searched.seconds, "s", baseline=seconds, where={**where, "evaluations": evaluations}
+    )
     for figure, wasted in (("duplicates", searched.duplicates), ("invalid", searched.invalid)):
         print_figure(figure, wasted, "proposals", where={**where, "asked": searched.asked})
 

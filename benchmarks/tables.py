@@ -145,7 +145,9 @@ class Measurements:
         columns = np.stack([self.figures[name] for name in names], axis=1)
         usable = np.flatnonzero(np.isfinite(columns).all(1))
         if len(usable) < 2:
-            raise NasError(f"{len(usable)} networks of the table have figures for all of {', '.join(names)}; 2 are needed")
+            raise NasError(
+                f"{len(usable)} networks of the table have figures for all of {', '.join(names)}; 2 are needed"
+            )
         networks: dict[Hashable, list[int]] = {}
         for at in usable.tolist():
             networks.setdefault(self._keys[at], []).append(at)

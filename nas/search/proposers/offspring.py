@@ -15,9 +15,7 @@ CHANGES = 1.0
 Breed = Callable[[int], Rows]
 
 
-def evolve(
-    domain: Domain, history: History, count: int, rng: np.random.Generator, *, start: int, breed: Breed
-) -> Rows:
+def evolve(domain: Domain, history: History, count: int, rng: np.random.Generator, *, start: int, breed: Breed) -> Rows:
     """Up to `count` new rows [n, n_slots]: random until `start` were asked for, then what `breed` makes.
 
     breed: from a number to about so many canonical rows, old ones among them. Random rows fill up where a bounded

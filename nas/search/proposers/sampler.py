@@ -63,9 +63,7 @@ class Sampled:
         import optuna
         from optuna.trial import TrialState, create_trial
 
-        study = optuna.create_study(
-            directions=["minimize"] * len(self._domain.objectives), sampler=self._make(seed)
-        )
+        study = optuna.create_study(directions=["minimize"] * len(self._domain.objectives), sampler=self._make(seed))
         names = tuple(self._distributions)
         limits = tuple(self._domain.limits)
         for row, values, excess in zip(history.rows, history.values, history.excess, strict=True):

@@ -21,9 +21,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[dict]:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_it_prints_every_figure_of_every_format(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_prints_every_figure_of_every_format(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, write, objectives = FORMATS[kind]
     path = write(tmp_path / name, np.random.default_rng(0))
     arguments = ["--table", str(path), "--objectives", ",".join(objectives), "--evaluations", "30", "--seeds", "2"]

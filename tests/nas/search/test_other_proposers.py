@@ -25,7 +25,9 @@ def changed_slots(row: Rows, others: Rows) -> int:
     return int((others != row).sum(1).min())
 
 
-@pytest.mark.parametrize(("objectives", "most", "count"), [(1, 40, 1), (2, 40, 40), (3, 40, 36), (4, 40, 35), (6, 4, 6)])
+@pytest.mark.parametrize(
+    ("objectives", "most", "count"), [(1, 40, 1), (2, 40, 40), (3, 40, 36), (4, 40, 35), (6, 4, 6)]
+)
 def test_directions_lie_evenly_on_the_simplex(objectives: int, most: int, count: int) -> None:
     directions = reference_directions(objectives, most)
     assert directions.shape == (count, objectives)
