@@ -88,7 +88,7 @@ def nas_bench_201(lines: Lines) -> Measurements:
     rows = np.array([[operators.index(operator) for operator, _ in cell] for cell in cells], dtype=np.int16)
     figures = {"error": 1 - _column(lines, PI_ERROR) / 100}
     figures |= {name: _column(lines, column) for name, column in PI_COLUMNS.items()}
-    figures["cell_macs"] = np.array([_cell_macs(tuple(operator for operator, _ in cell)) for cell in cells])
+    figures["cell_macs"] = np.array([cell_macs(tuple(operator for operator, _ in cell)) for cell in cells])
     return Measurements(slots, rows, figures, ("cell_macs",), lambda code: _cell(tuple(operators[i] for i in code)))
 
 
@@ -111,7 +111,7 @@ def _cell(operators: tuple[str, ...]) -> Hashable:
     return nodes[-1]
 
 
-def _cell_macs(operators: tuple[str, ...]) -> float:
+def cell_macs(operators: tuple[str, ...]) -> float:
     """MACs of the convolutions, in all cells, that lie on a path from the input to the output of their cell."""
     edges = [(source, node) for node, sources in enumerate(CELL_EDGES, start=1) for source in sources]
     live = [(edge, operator) for edge, operator in zip(edges, operators, strict=True) if operator != "none"]

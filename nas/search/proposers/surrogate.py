@@ -68,7 +68,8 @@ class _Choice:
     def _gain(self, front: Floats, beliefs: Beliefs, shifts: Sequence[Floats | float]) -> Floats:
         """[n] what each row adds to `front`, summed over the `shifts` of its figures, times its chance to be legal."""
         points = np.concatenate([self._posterior.values(beliefs, shift) for shift in shifts])
-        return improvement(front, points, self._reference).reshape(len(shifts), -1).sum(0) * beliefs.legal
+        gain = improvement(front, points, self._reference).reshape(len(shifts), -1)
+        return np.asarray(gain.sum(0) * beliefs.legal)
 
     def finalists(self, beliefs: Beliefs) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Indices, best first, of the 512 that add most if each is a little better than expected."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.table_files import read_table
+from benchmarks.table_files import cell_macs, read_table
 from benchmarks.tables import Table, TableSlot, TableSpace
 from search_spaces.errors import NasError
 
@@ -29,11 +29,11 @@ def write_macro(path: Path, rng: np.random.Generator) -> Path:
 
 
 def write_cells(path: Path, rng: np.random.Generator) -> Path:
-    """Sixty cells of NAS-Bench-201 that are no twins."""
+    """Sixty cells of NAS-Bench-201, two of them twins."""
     operators = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
     lines = []
     for edges in list(itertools.product(operators[1:], repeat=3))[:60]:
-        cell = [edges[0], "nor_conv_3x3", edges[1], "nor_conv_1x1", edges[2], "none"]
+        cell = [edges[0], "nor_conv_3x3", edges[1], "none", edges[2], "nor_conv_1x1"]
         parts = [f"{operator}~{source}" for operator, source in zip(cell, EDGE_SOURCES, strict=True)]
         text = f"|{parts[0]}|+|{parts[1]}|{parts[2]}|+|{parts[3]}|{parts[4]}|{parts[5]}|"
         work = sum(operators.index(edge) ** 2 for edge in edges)
@@ -115,14 +115,18 @@ def test_twins_of_nas_bench_macro_are_one_row(tmp_path: Path) -> None:
 def test_figures_of_cells(tmp_path: Path) -> None:
     table = table_of("cells", tmp_path)
     operators = table.space.slots[0].options
-    cell = ["nor_conv_3x3", "nor_conv_3x3", "nor_conv_1x1", "nor_conv_1x1", "avg_pool_3x3", "none"]
+    cell = ["nor_conv_3x3", "nor_conv_3x3", "nor_conv_1x1", "none", "avg_pool_3x3", "nor_conv_1x1"]
     row = np.array([[operators.index(operator) for operator in cell]], dtype=np.int16)
     (place,), (exact,) = table.space.find(row)
     assert exact
     assert table.figures["latency_ms"][place] == pytest.approx(1 + 0.1 * (9 + 4 + 16))
-    macs = table.domain(("error",)).score(row)["cell_macs"][0]
-    on_the_way = 9 + 1
-    assert macs == on_the_way * 15 * 16**2 * 32**2
+    assert table.domain(("error",)).score(row)["cell_macs"][0] == (9 + 9 + 1 + 1) * 15 * 16**2 * 32**2
+
+
+def test_convolutions_that_lead_nowhere_cost_nothing() -> None:
+    behind_nothing, before_nothing = "nor_conv_3x3", "nor_conv_3x3"
+    cell = (before_nothing, "none", "none", "nor_conv_1x1", "none", behind_nothing)
+    assert cell_macs(cell) == 15 * 16**2 * 32**2
 
 
 def test_throughputs_are_to_be_made_large_and_repeats_are_averaged(tmp_path: Path) -> None:
