@@ -12,7 +12,6 @@ from nas.search.domain import Floats
 
 JITTER = 1e-6
 PRIOR_WIDTH = 2.0
-LENGTH_WIDTH = 1.0
 STEPS = 40
 BOUND = 12.0
 
@@ -71,15 +70,13 @@ def fit_kernel(groups: Sequence[Floats], targets: Floats) -> Kernel:
     inner = _inner(groups, groups)
     centre, scale = _standard(targets)
     values = (targets - centre) / scale
-    typical = [max(0.5, float(block.mean())) * max(2, len(squared)) for block in squared]
+    typical = [max(1.0, 2 * float(np.median(block))) for block in squared]
     start = np.log([0.5, *(1 / width for width in typical), 0.5 / float(inner.diagonal().mean()), 0.01])
-
-    width = np.array([PRIOR_WIDTH, *(LENGTH_WIDTH for _ in groups), PRIOR_WIDTH, PRIOR_WIDTH])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
         value, slope = _negative_likelihood(np.exp(logs), squared, inner, values)
-        away = (logs - start) / width
-        return value + 0.5 * float(away @ away), slope + away / width
+        away = (logs - start) / PRIOR_WIDTH
+        return value + 0.5 * float(away @ away), slope + away / PRIOR_WIDTH
 
     bounds = [(-BOUND, BOUND / 2)] * len(start)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})

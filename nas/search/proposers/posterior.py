@@ -15,7 +15,6 @@ GROWTH = 1.2
 KERNEL_ROWS = 256
 PROCESS_ROWS = 800
 SOFTENING = 0.01
-SLOT_GROUPS = 12
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,7 @@ class FigureScale:
 
 
 class Features:
-    """Rows as groups of features: one-hot slots, ordered options scaled to [-1, 1], known figures on one scale.
-
-    Up to twelve slots are a group each, since slots matter unequally; more slots are one group, as there would be more
-    length scales than results.
-    """
+    """Rows as groups of features: one-hot slots, ordered options scaled to [-1, 1], known figures on one scale."""
 
     def __init__(self, domain: Domain, axes: Axes) -> None:
         self._domain, self._axes = domain, axes
@@ -72,11 +67,9 @@ class Features:
     def __call__(self, rows: Rows) -> tuple[Floats, ...]:
         """One array [n, d_g] per group."""
         options = self._domain.options
-        one_hot = [(rows[:, [i]] == np.arange(count)).astype(float) for i, count in enumerate(options) if count > 1]
+        one_hot = [rows[:, [slot]] == np.arange(count) for slot, count in enumerate(options) if count > 1]
         order = (2 * rows / np.maximum(options - 1, 1) - 1)[:, self._ordered]
-        if not one_hot:
-            one_hot = [np.zeros((len(rows), 1))]
-        groups = one_hot if len(one_hot) <= SLOT_GROUPS else [np.concatenate(one_hot, axis=1)]
+        groups = [np.concatenate(one_hot, axis=1).astype(float) if one_hot else np.zeros((len(rows), 1))]
         if order.shape[1]:
             groups.append(order)
         if self._domain.known:
