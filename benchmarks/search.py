@@ -1,116 +1,131 @@
 """Search on a tabular benchmark: the share of the exact front's hypervolume after so many distinct evaluations.
 
-    python -m benchmarks.search --table nas-bench-macro_cifar10.json --objectives error,macs --seeds 10
+    python -m benchmarks.search --table nas-bench-macro_cifar10.json --objectives error,macs --evaluations 400
 
-The reference point is the worst value of each objective. Prints one JSON line per proposer and number of evaluations
-(median over seeds; range under `where`), with random search of the same run as the baseline, and the time of a
-proposal. The proposer a user gets without asking is printed as `default`.
+Any file of the formats that `benchmarks.table_files` reads will do. The reference point is the worst value of each
+objective. Every proposer of the project is run, the one a user gets without asking under the name `default`, and
+Optuna's and pymoo's searchers on the same slots, in their default settings (pymoo's with a population of 50, as
+Optuna's has). To these a code that is not in the table stands for its nearest row, and one that was evaluated before
+is answered again and not counted. Prints one JSON line per figure:
+
+    hypervolume_fraction   median over seeds, range under `where`
+    evaluations_to_match   how many the median search needs for the last hypervolume of Optuna's NSGA-II
+    proposal_seconds       processor time of a distinct proposal
+    duplicates, invalid    how often, in all seeds, a network was proposed again, or a code that is not in the table
 """
 
 import argparse
-import json
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.tables import Table, read_table
-from nas.search.asking import ask
-from nas.search.domain import History, Rows
-from nas.search.gain import hypervolume
-from nas.search.proposers import DEFAULT, PROPOSERS, proposer
+from benchmarks.baselines import BASELINES, missing_library
+from benchmarks.figures import Detail, print_figure, tell
+from benchmarks.searches import Searched, repeat
+from benchmarks.table_files import read_table
+from nas.search.proposers import DEFAULT, PROPOSERS
+from search_spaces.errors import NasError, unknown_name
 
 MARKS = (25, 50, 100, 200, 400)
-BASELINE = "random"
-
-
-def run_one(table: Table, objectives: tuple[str, ...], name: str, *, count: int, lag: int, seed: int) -> list[Rows]:
-    """The rows that proposer `name` has evaluated, in order, each proposed from the results before n - lag."""
-    domain = table.domain(objectives)
-    asked = proposer(name, domain)
-    values = np.stack([table.figures[objective] for objective in objectives], axis=1)
-    chosen: list[Rows] = []
-    seen: set[int] = set()
-    twins = table.rows[:0]
-    for n in range(count):
-        tried = np.array(chosen, dtype=np.int16).reshape(n, -1) if chosen else table.rows[:0]
-        done = max(0, n - lag)
-        results = values[table.places(tried[:done])].reshape(done, len(objectives))
-        history = History(tried[:done], results, np.empty((done, 0)), tried[done:], twins)
-        row, skipped = ask(asked, history, lambda row: network_of(table, row) not in seen, (seed, n))
-        twins = np.concatenate([twins, skipped])
-        if row is None:
-            break
-        chosen.append(row)
-        seen.add(network_of(table, row))
-    return chosen
-
-
-def network_of(table: Table, row: Rows) -> int:
-    """The number of the network that `row` builds."""
-    return int(table.network[table.places(row[None])[0]])
-
-
-def measure(
-    table: Table, objectives: tuple[str, ...], name: str, *, count: int, lag: int, seeds: int
-) -> tuple[dict[int, list[float]], float]:
-    """Hypervolume fractions by number of evaluations, one per seed, and the mean seconds of a proposal."""
-    values = np.stack([table.figures[objective] for objective in objectives], axis=1)
-    worst = values.max(0)
-    whole = hypervolume(values, worst)
-    found: dict[int, list[float]] = {mark: [] for mark in MARKS if mark <= count}
-    spent = 0.0
-    proposals = 0
-    for seed in range(seeds):
-        started = time.perf_counter()
-        rows = run_one(table, objectives, name, count=count, lag=lag, seed=seed)
-        spent += time.perf_counter() - started
-        proposals += len(rows)
-        reached = values[table.places(np.array(rows))]
-        for mark, fractions in found.items():
-            fractions.append(hypervolume(reached[:mark], worst) / whole)
-        print(f"{name}, seed {seed}: {', '.join(f'{f[-1]:.4f}' for f in found.values())}", file=sys.stderr)
-    return found, spent / max(1, proposals)
+NULL = "random"
+RIVAL = "optuna-nsga2"
+SHOWN_DEFAULT = "default"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run every proposer on the table and print the figures."""
+    """Run the searches on the table and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--table", type=Path, required=True)
-    parser.add_argument("--objectives", default="error,macs")
-    parser.add_argument("--evaluations", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--lag", type=int, default=0)
-    parser.add_argument("--proposers", default=",".join(PROPOSERS))
+    parser.add_argument("--table", type=Path, required=True, help="a file of measurements")
+    parser.add_argument("--objectives", default="error,macs", help="names, separated by commas")
+    parser.add_argument("--evaluations", type=int, default=400, help="distinct ones, per search")
+    parser.add_argument("--seeds", type=int, default=10, help="searches per proposer")
+    parser.add_argument("--lag", type=int, default=0, help="results that a proposer has to do without")
+    parser.add_argument("--proposers", help="names, separated by commas; all when not given")
+    parser.add_argument("--minutes", type=float, default=10.0, help="the most that the proposals of a search may take")
     given = parser.parse_args(arguments)
-    table = read_table(given.table)
     objectives = tuple(given.objectives.split(","))
-    setting = {"table": given.table.name, "objectives": objectives, "seeds": given.seeds, "lag": given.lag}
-    size = {"count": given.evaluations, "lag": given.lag, "seeds": given.seeds}
-    baseline, _ = measure(table, objectives, BASELINE, **size)
-    for name in given.proposers.split(","):
-        found, seconds = (baseline, 0.0) if name == BASELINE else measure(table, objectives, name, **size)
-        shown = "default" if name == DEFAULT else name
-        for mark, fractions in found.items():
-            line = {
-                "figure": "hypervolume_fraction",
-                "value": float(np.median(fractions)),
-                "unit": "share",
-                "baseline": {BASELINE: float(np.median(baseline[mark]))},
-                "where": {
-                    "proposer": shown,
-                    "evaluations": mark,
-                    "lowest": min(fractions),
-                    "highest": max(fractions),
-                    **setting,
-                },
-            }
-            print(json.dumps(line), flush=True)
-        if seconds:
-            where = {"proposer": shown, "evaluations": given.evaluations, **setting}
-            print(json.dumps({"figure": "proposal_seconds", "value": seconds, "unit": "s", "where": where}))
+    try:
+        names = chosen(given.proposers)
+        table = read_table(given.table).table(objectives)
+    except NasError as error:
+        parser.error(str(error))
+    setting = {"table": given.table.name, "objectives": given.objectives, "seeds": given.seeds, "lag": given.lag}
+    found: dict[str, Searched] = {}
+    with threadpool_limits(1):
+        for name in names:
+            searched = repeat(
+                table,
+                objectives,
+                name,
+                count=given.evaluations,
+                lag=given.lag,
+                seeds=given.seeds,
+                most_seconds=60 * given.minutes,
+            )
+            found[name] = searched
+            report(name, searched, found, setting, given.evaluations)
+
+
+def chosen(given: str | None) -> list[str]:
+    """The names to run, baselines first, without those whose library is not installed; NasError for unknown ones."""
+    everything = [NULL, *BASELINES, *(name for name in PROPOSERS if name != NULL)]
+    if given is None:
+        wanted = set(everything)
+    else:
+        wanted = {NULL, *(DEFAULT if name == SHOWN_DEFAULT else name for name in given.split(","))}
+    for name in wanted:
+        if name not in everything:
+            raise unknown_name("proposer", name, everything)
+    for name in everything:
+        library = missing_library(name)
+        if name in wanted and library is not None:
+            tell(f"{name} is left out: {library} is not installed")
+            wanted.remove(name)
+    return [name for name in everything if name in wanted]
+
+
+def report(
+    name: str, searched: Searched, found: dict[str, Searched], setting: dict[str, Detail], evaluations: int
+) -> None:
+    """Print the figures of one proposer, beside those of the baselines that were `found` before it."""
+    where: dict[str, Detail] = {"proposer": SHOWN_DEFAULT if name == DEFAULT else name, **setting}
+    others = {other: found[other] for other in (NULL, *BASELINES) if other in found}
+    for mark in sorted({mark for mark in MARKS if mark < evaluations} | {evaluations}):
+        fractions = searched.after(mark)
+        if fractions is None:
+            tell(f"{name}: not every search came to {mark} evaluations in its time")
+            continue
+        medians = {other: _median(one, mark) for other, one in others.items()}
+        print_figure(
+            "hypervolume_fraction",
+            float(np.median(fractions)),
+            "share",
+            baseline={other: median for other, median in medians.items() if median is not None},
+            where={**where, "evaluations": mark, "lowest": float(fractions.min()), "highest": float(fractions.max())},
+        )
+    rival = _median(found[RIVAL], evaluations) if RIVAL in found else None
+    needed = None if rival is None else searched.first_at(rival)
+    if needed is not None and name != RIVAL:
+        print_figure(
+            "evaluations_to_match",
+            needed,
+            "evaluations",
+            baseline={RIVAL: evaluations},
+            where={**where, "share": rival},
+        )
+    seconds = {other: one.seconds for other, one in others.items()}
+    print_figure(
+        "proposal_seconds", searched.seconds, "s", baseline=seconds, where={**where, "evaluations": evaluations}
+    )
+    for figure, wasted in (("duplicates", searched.duplicates), ("invalid", searched.invalid)):
+        print_figure(figure, wasted, "proposals", where={**where, "asked": searched.asked})
+
+
+def _median(searched: Searched, mark: int) -> float | None:
+    fractions = searched.after(mark)
+    return None if fractions is None else float(np.median(fractions))
 
 
 if __name__ == "__main__":

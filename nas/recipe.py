@@ -208,7 +208,7 @@ class SearchSection(_Section):
     workers: Count = 2
     """Processes that evaluate, one thread each."""
     proposer: Annotated[Text, AfterValidator(_proposer_name)] = "surrogate"
-    """Who proposes what to try next: "surrogate", "nsga2" or "random"."""
+    """Who proposes: "surrogate", "nsga2", "nsga3", "evolution", "local", "tpe", "gp", "exhaustive" or "random"."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every draw of the search."""
     lag: Annotated[int, Field(ge=0)] = 4

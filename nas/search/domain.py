@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,15 @@ class CodedSpace(Protocol):
 
     def decode(self, row: Rows) -> Architecture:
         """The architecture of one row [n_slots]."""
+
+
+@runtime_checkable
+class ListedSpace(Protocol):
+    """A coded space that can name all of its architectures, such as the rows of a table of measurements."""
+
+    @property
+    def all_rows(self) -> Rows:
+        """Every canonical row [n, n_slots], once."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,9 @@ class Domain:
 
     @cached_property
     def everything(self) -> Rows | None:
-        """All canonical rows [n, n_slots] when at most 200,000 codes exist, else `None`."""
+        """All canonical rows [n, n_slots] of a listed space or one of at most 200,000 codes, else `None`."""
+        if isinstance(self.space, ListedSpace):
+            return self.space.all_rows
         if np.prod(self.options.astype(float)) > ENUMERATED:
             return None
         count = int(np.prod(self.options))

@@ -17,6 +17,7 @@ import numpy as np
 
 from nas.search.domain import Rows
 from nas.search.record import Evaluation
+from nas.search.slots import distributions
 from nas.search.storage import FILE_NAMES, StorageKind, close_storage, damaged, open_storage
 from search_spaces.builder import Value
 from search_spaces.errors import NasError
@@ -24,7 +25,6 @@ from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 HEADER = "search"
@@ -90,7 +90,7 @@ class StudyRecord:
 
     def __init__(self, study: "Study", header: Header, path: Path) -> None:
         self._study, self._header, self._path = study, header, path
-        self._distributions = _distributions(header)
+        self._distributions = distributions(header.slots)
 
     def load(self) -> list[Recorded]:
         """Every proposal with its outcome, by proposer and number; running trials are marked failed.
@@ -306,18 +306,6 @@ def _same(written: Mapping[str, Any], header: Header, path: Path) -> None:
         raise NasError(
             f"{path} belongs to another search: {'; '.join(changed)}. Restore the setting, or choose another --name"
         )
-
-
-def _distributions(header: Header) -> dict[str, "BaseDistribution"]:
-    """Per slot the indices of its options: ordered where all options are numbers, else categorical."""
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    def of(options: Sequence[Value]) -> "BaseDistribution":
-        if all(isinstance(option, (int, float)) and not isinstance(option, bool) for option in options):
-            return IntDistribution(0, len(options) - 1)
-        return CategoricalDistribution(tuple(range(len(options))))
-
-    return {name: of(options) for name, options in header.slots}
 
 
 def coded(rows: Sequence[tuple[int, ...]], slots: int) -> Rows:

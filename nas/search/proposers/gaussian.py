@@ -30,12 +30,16 @@ class Kernel:
 
     def between(self, first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
         """[n, m] covariance of the noise-free function; each group is [n, d_g] and [m, d_g]."""
-        squared = [_squared_distances(a, b) for a, b in zip(first, second, strict=True)]
-        return self.signal * _matern(_weighted(squared, self.inverse_squares))[0] + self.linear * _inner(first, second)
+        squared = _squared_distances(self._scaled(first), self._scaled(second))
+        return self.signal * _matern(squared)[0] + self.linear * _inner(first, second)
 
     def variance(self, points: Sequence[Floats]) -> Floats:
         """[n] prior variance of the noise-free function."""
         return np.asarray(self.signal + self.linear * (1 + sum((group**2).sum(1) for group in points)))
+
+    def _scaled(self, points: Sequence[Floats]) -> Floats:
+        scaled = [group * weight**0.5 for group, weight in zip(points, self.inverse_squares, strict=True)]
+        return np.concatenate(scaled, axis=1)
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,7 @@ def _weighted(blocks: Sequence[Floats], weights: Sequence[float] | Floats) -> Fl
 
 
 def _inner(first: Sequence[Floats], second: Sequence[Floats]) -> Floats:
-    total = np.ones((len(first[0]), len(second[0])))
-    for a, b in zip(first, second, strict=True):
-        total += a @ b.T
-    return total
+    return np.asarray(1 + np.concatenate(first, axis=1) @ np.concatenate(second, axis=1).T)
 
 
 def _squared_distances(first: Floats, second: Floats) -> Floats:

@@ -2,14 +2,10 @@
 
 import numpy as np
 
-from nas.search.domain import Domain, Floats, History, Rows, distinct_rows, no_rows, without
-from nas.search.limits import feasible_rows
-from nas.search.variation import crossover, mutate
+from nas.search.domain import Domain, Floats, History, Rows
+from nas.search.proposers.offspring import children, evolve
 
 POPULATION = 40
-BATCHES = 8
-OVERSUPPLY = 8
-CHANGES = 1.0
 
 
 class Nsga2:
@@ -20,33 +16,13 @@ class Nsga2:
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> Rows:
         """Random rows until 40 were asked for, then children of the best 40 evaluated ones."""
-        domain = self._domain
-        fresh = min(count, max(0, POPULATION - history.asked))
-        if len(history.rows) < 2:
-            fresh = count
-        chosen = feasible_rows(domain, rng, fresh, taken=history.taken) if fresh else no_rows(domain)
-        if len(chosen) < count and len(history.rows) >= 2:
-            chosen = np.concatenate([chosen, self._children(history, count - len(chosen), chosen, rng)])
-        if len(chosen) < count:
-            taken = np.concatenate([history.taken, chosen])
-            more = feasible_rows(domain, rng, count - len(chosen), taken=taken)
-            chosen = np.concatenate([chosen, more])
-        return chosen
+        parents = history.rows[survival_order(history.values, np.maximum(history.excess, 0).sum(1))[:POPULATION]]
 
-    def _children(self, history: History, count: int, chosen: Rows, rng: np.random.Generator) -> Rows:
-        domain = self._domain
-        order = survival_order(history.values, np.maximum(history.excess, 0).sum(1))[:POPULATION]
-        parents = history.rows[order]
-        found = no_rows(domain)
-        taken = np.concatenate([history.taken, chosen])
-        for _ in range(BATCHES):
-            places = rng.integers(len(parents), size=(2, 2, OVERSUPPLY * count)).min(0)
-            children = crossover(domain, parents[places[0]], parents[places[1]], rng)
-            children = domain.within(mutate(domain, children, rng, changes=CHANGES))
-            found = distinct_rows(np.concatenate([found, without(children, taken)]))
-            if len(found) >= count:
-                break
-        return found[:count]
+        def breed(number: int) -> Rows:
+            winners = rng.integers(len(parents), size=(2, 2, number)).min(0)
+            return children(self._domain, parents[winners[0]], parents[winners[1]], rng)
+
+        return evolve(self._domain, history, count, rng, start=POPULATION, breed=breed)
 
 
 def survival_order(values: Floats, excess: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -34,21 +34,27 @@ class Beliefs:
 
 
 class FigureScale:
-    """Logarithms of figures that are never negative, softened near 0; others, and none at all, as they are."""
+    """Logarithms of figures that all have one sign, softened near 0; others, and none at all, as they are."""
 
     def __init__(self, values: Floats) -> None:
-        soft = len(values) > 0 and bool((values >= 0).all())
-        self._offset = SOFTENING * float(np.median(values)) + 1e-12 if soft else None
+        self._sign = 0.0
+        if len(values) and (values >= 0).all():
+            self._sign = 1.0
+        elif len(values) and (values <= 0).all():
+            self._sign = -1.0
+        self._offset = SOFTENING * abs(float(np.median(values))) + 1e-12 if self._sign else 0.0
 
     def into(self, values: Floats) -> Floats:
-        """Figures to coded values."""
-        if self._offset is None:
+        """Figures to coded values, in the same order."""
+        if not self._sign:
             return values
-        return np.log(np.maximum(values, 0) + self._offset)
+        return np.asarray(self._sign * np.log(np.maximum(self._sign * values, 0) + self._offset))
 
     def back(self, coded: Floats) -> Floats:
         """Coded values to figures."""
-        return coded if self._offset is None else np.maximum(np.exp(coded) - self._offset, 0)
+        if not self._sign:
+            return coded
+        return np.asarray(self._sign * np.maximum(np.exp(self._sign * coded) - self._offset, 0))
 
 
 class Features:
