@@ -7,7 +7,7 @@ Every figure is recounted on the built network. The spaces, five stages of equal
 
 * published: the bounds of the authors' search, an output at most 4 times as wide as the input and at most 10 times as
   wide as the bottleneck; widths in steps of 32 up to 2,048, bottlenecks in steps of 8 up to 256, kernels 3 and 5,
-  1 to 16 blocks a stage;
+  1 to 24 blocks a stage;
 * growing: the same, and no stage narrower than the one before;
 * free: as published, but any ratio of widths.
 

@@ -28,7 +28,7 @@ class BottleneckStages:
     widths: tuple[int, ...] = tuple(range(32, 2049, 32))
     bottlenecks: tuple[int, ...] = tuple(range(8, 257, 8))
     kernels: tuple[int, ...] = (3, 5)
-    depths: tuple[int, ...] = tuple(range(1, 17))
+    depths: tuple[int, ...] = tuple(range(1, 25))
     most_squeeze: float = 10.0
     most_growth: float = 4.0
     growing: bool = False

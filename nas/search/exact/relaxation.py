@@ -16,7 +16,8 @@ from nas.search.exact.programme import Floats, Ints, Mask, Programme, Scores
 
 REACH = 2.0
 """How far, as a factor, prices may move from where they start in one box."""
-CONVERGED = 2e-4
+CONVERGED, ROUGHLY = 2e-4, 1e-3
+"""Shares of the bound that may be left to gain: where that may decide over the box, and where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,20 @@ class Terms:
     factors: Floats
     slopes: Floats
     tops: Floats
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What one stage chose per output width: the way back through the chain.
+
+    linked: [n_inputs, n_widths] value of what lies before. opening: [n_inputs, n_bottlenecks] price of the first
+    convolution. inner: [n_widths] bottleneck and kernel in one number. depth: [n_widths].
+    """
+
+    linked: Floats
+    opening: Floats
+    inner: Ints
+    depth: Ints
 
 
 class Relaxation:
@@ -121,11 +136,8 @@ class Relaxation:
 
     def _group(
         self, box: Box, terms: Terms, value: Floats, t: int, prices: tuple[float, float, float, float]
-    ) -> tuple[Floats, tuple[Ints, Ints, Ints]]:
-        """Values by output width from values by input width; what was chosen, for the way back.
-
-        Chosen: input [n_bottlenecks, n_widths], bottleneck and kernel in one number [n_widths], depth [n_widths].
-        """
+    ) -> tuple[Floats, "_Choices"]:
+        """Values by output width from values by input width; what was chosen, for the way back."""
         programme, group = self.programme, self.programme.groups[t]
         macs, params, unit, per_block = prices
         w, before = programme.width_variable(t), programme.width_variable(t - 1)
@@ -140,9 +152,8 @@ class Relaxation:
             joined = np.where(inputs[:, None] == width, 0.0, joined)
         follows = programme.follows[t][spans[before], spans[w]]
         linked = np.where(follows, (value + gain * log_inputs)[:, None] - joined, -np.inf)
-        opened = linked[:, None, :] - (inward * inputs[:, None] * size)[:, :, None]
-        entry = opened.argmax(0)
-        best = np.take_along_axis(opened, entry[None], 0)[0]
+        opening = inward * inputs[:, None] * size
+        best = (linked[:, None, :] - opening[:, :, None]).max(0)
 
         pairs, areas = outward * size[:, None] * width, outward * (size[:, None] * kernel) ** 2
         inside = 2 * gain * (log_size[:, None] + log_kernel)
@@ -156,16 +167,15 @@ class Relaxation:
         columns = np.arange(len(width))
         deep = again.reshape(-1, len(width))[inner, columns] > 0
         depth = np.where(deep, box.high[w + 3], box.low[w + 3])
-        return flat[inner, columns] + self._slope(box, terms, w), (entry, inner, depth)
+        return flat[inner, columns] + self._slope(box, terms, w), _Choices(linked, opening, inner, depth)
 
-    def _backtracked(self, box: Box, trail: list[tuple[Ints, Ints, Ints]], column: int) -> Ints:
+    def _backtracked(self, box: Box, trail: list[_Choices], column: int) -> Ints:
         point = box.low.copy()
         for t in reversed(range(len(trail))):
-            entry, inner, depth = trail[t]
-            w = self.programme.width_variable(t)
-            size, kernel = divmod(int(inner[column]), int(box.high[w + 2] - box.low[w + 2]) + 1)
-            point[w : w + 4] = box.low[w] + column, box.low[w + 1] + size, box.low[w + 2] + kernel, depth[column]
-            column = int(entry[size, column])
+            chosen, w = trail[t], self.programme.width_variable(t)
+            size, kernel = divmod(int(chosen.inner[column]), int(box.high[w + 2] - box.low[w + 2]) + 1)
+            point[w : w + 4] = box.low[w] + column, box.low[w + 1] + size, box.low[w + 2] + kernel, chosen.depth[column]
+            column = int((chosen.linked[:, column] - chosen.opening[:, size]).argmax())
         point[0] = box.low[0] + column
         return point
 
@@ -210,7 +220,8 @@ class Relaxation:
             slopes.append(slope)
             points.append(point)
             lowest, proposed, weights = _lowest(np.array(heights), np.array(slopes), below, above)
-            if best <= enough or best - lowest <= CONVERGED * abs(best):
+            close = CONVERGED if lowest <= enough else ROUGHLY
+            if best <= enough or best - lowest <= close * abs(best):
                 break
             mixing = 1.0 if step < 3 else 0.6
             tried = mixing * proposed + (1 - mixing) * best_prices

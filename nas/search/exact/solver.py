@@ -107,9 +107,9 @@ class _Search:
                 raise NasError(NONE_VALID)
             if share > 1 + LEAST_GAP:
                 raise NasError(
-                    f"{name} may be at most {_short(limit)}, but the smallest that any architecture of the space reaches "
-                    f"is {_short(share * limit)} ({self.programme.architecture(point).to_json()}). Raise the limit to at "
-                    "least that value, or offer smaller options"
+                    f"{name} may be at most {_short(limit)}, but the smallest that any architecture of the space "
+                    f"reaches is {_short(share * limit)} ({self.programme.architecture(point).to_json()}). Raise the "
+                    "limit to at least that value, or offer smaller options"
                 )
 
     def _root(self) -> None:
