@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.search.exact.ascent import Ascent
-from nas.search.exact.programme import BOTTLENECK, DEPTH, KERNEL, WIDTH, Budgets, Floats, Ints, Programme
+from nas.search.exact.programme import DEPTH, WIDTH, Budgets, Floats, Ints, Programme
 from nas.search.exact.relaxation import Box, Relaxation, Relaxed
 from search_spaces.catalog.deepmad import BottleneckStages
 from search_spaces.errors import NasError
@@ -22,6 +22,7 @@ LEAST_GAP = 1e-9
 NONE_VALID = "no architecture of this space is valid: its widths neither follow nor fit each other; offer more of them"
 INWARD = 0.3
 """By how much a split moves from the average point towards the middle of the box."""
+LITTLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class _Search:
         """Refuse budgets that are too small on their own."""
         for budget, name in enumerate(("macs", "params")):
             limit = self.programme.budgets.named[name]
-            share, point = self.relaxation.least(budget) if math.isfinite(limit) else (0.0, np.zeros(0))
+            if not math.isfinite(limit):
+                continue
+            share, point = self.relaxation.least(budget)
             if math.isinf(share):
                 raise NasError(NONE_VALID)
             if share > 1 + LEAST_GAP:
@@ -194,7 +197,7 @@ class _Search:
         weights = relaxed.weights if relaxed.weights.sum() > 0 else np.full(len(points), 1 / len(points))
         logs = np.stack([values[points[:, v]] for v, values in enumerate(programme.logs)], axis=1)
         means = weights @ logs
-        losses = (weights @ np.abs(logs - means)) * self._sensitivity(box, points, weights)
+        losses = self._mixing(box, points, weights, logs - means)
         terms = self.relaxation.terms(box, max(self._best, 0.0))
         layer_entropy = programme.layer_entropies(points)
         for s, stage in enumerate(programme.stages):
@@ -213,19 +216,26 @@ class _Search:
         left[chosen], right[chosen] = last, last + 1
         return Box(box.low, left), Box(right, box.high)
 
-    def _sensitivity(self, box: Box, points: Ints, weights: Floats) -> Floats:
-        """[n_variables] how much the entropy changes with the logarithm of each variable, on average."""
+    def _mixing(self, box: Box, points: Ints, weights: Floats, deviations: Floats) -> Floats:
+        """[n_variables] about how much the bound gains from averaging points that differ in a variable.
+
+        Entropy is concave in the widths' logarithms, so averaging gains half their variance times the blocks that have
+        them; depth adds the product of its own deviation and theirs, and a little so that it is split in the end.
+        """
         programme = self.programme
         factors = self.relaxation.terms(box, 0.0).factors
+        variances = weights @ deviations**2
         found = np.zeros(len(programme.sizes))
         for t, group in enumerate(programme.groups):
-            w = 4 * t
-            logs = [weights @ programme.logs[v][points[:, v]] for v in (w + WIDTH, w + BOTTLENECK, w + KERNEL)]
-            blocks = float(weights @ programme.options[w + DEPTH][points[:, w + DEPTH]])
-            factor = factors[group.stage]
-            found[w + WIDTH] += factor * blocks
-            found[w + BOTTLENECK] = found[w + KERNEL] = 2 * factor * blocks
-            found[w + DEPTH] = factor * blocks * float(logs[0] + 2 * logs[1] + 2 * logs[2])
+            w = programme.width_variable(t)
+            depths = programme.options[w + DEPTH - WIDTH][points[:, w + DEPTH - WIDTH]]
+            blocks, factor = float(weights @ depths), factors[group.stage]
+            counts = np.array([1, 2, 2]) * factor
+            inner = slice(w, w + DEPTH - WIDTH)
+            found[inner] = counts * blocks / 2 * variances[inner]
+            spread = float(weights @ np.abs(depths - blocks))
+            found[w + DEPTH - WIDTH] = spread * float(counts @ np.sqrt(variances[inner]) / 2 + LITTLE * factor)
+        found[0] = factors[0] * variances[0] / 2
         return found
 
     def _impossible(self, *, proved: bool) -> NasError:

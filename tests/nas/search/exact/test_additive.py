@@ -1,5 +1,7 @@
 """The integer programme over tables against every row of small spaces."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from tests.example_spaces import compiled
 NAMES = ("dependent", "required", "joined")
 
 
+@cache
 def world(name: str) -> tuple[CostTables, Rows]:
     """Tables of a small space and all its canonical rows."""
     costs = CostTables(compiled(name), check=0)
