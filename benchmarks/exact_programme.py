@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.figures import Detail, print_figure, tell
 from nas.search.exact import Budgets, Programme, Solution, most_entropy
-from nas.search.exact.programme import Ints
+from nas.search.exact.programme import Floats, Ints
 from search_spaces.catalog.deepmad import BottleneckStages
 from search_spaces.errors import unknown_name
 
@@ -41,11 +41,11 @@ BASELINE = "mutation search"
 def mutation_search(programme: Programme, seconds: float, rng: np.random.Generator) -> tuple[float, int]:
     """Best entropy that mutation of a population reaches in `seconds` of processor time, and how many were scored.
 
-    Starts from the smallest architecture; every child changes one or two picks, half of them by one step, of a parent
-    drawn from the best 256; children that break a budget are dropped.
+    Every child changes one or two picks, half of them by one step, of a parent drawn from the best 256. Those that
+    break a budget rank behind all that keep them, by how much they overdraw.
     """
     population: Ints = np.zeros((1, len(programme.sizes)), dtype=np.int64)
-    entropies = programme.scores(population).entropy
+    worth = _worth(programme, population)
     rows = np.arange(POPULATION)
     scored, end = 0, time.process_time() + seconds
     while time.process_time() < end:
@@ -56,15 +56,19 @@ def mutation_search(programme: Programme, seconds: float, rng: np.random.Generat
             drawn = np.where(rng.random(POPULATION) < 0.5, near, rng.integers(0, programme.sizes[variable]))
             changed = np.clip(drawn, 0, programme.sizes[variable] - 1)
             children[rows, variable] = np.where(rng.random(POPULATION) < chance, changed, children[rows, variable])
-        scores = programme.scores(children)
+        joined, first = np.unique(np.concatenate([population, children]), axis=0, return_index=True)
+        values = np.concatenate([worth, _worth(programme, children)])[first]
+        order = np.argsort(-values, kind="stable")[:POPULATION]
+        population, worth = joined[order], values[order]
         scored += POPULATION
-        kept = programme.feasible(scores) & (scores.entropy > entropies[-1] * (len(population) >= POPULATION))
-        joined = np.concatenate([population, children[kept]])
-        values = np.concatenate([entropies, scores.entropy[kept]])
-        joined, first = np.unique(joined, axis=0, return_index=True)
-        order = np.argsort(-values[first], kind="stable")[:POPULATION]
-        population, entropies = joined[order], values[first][order]
-    return float(entropies[0]), scored
+    return max(float(worth[0]), 0.0), scored
+
+
+def _worth(programme: Programme, points: Ints) -> Floats:
+    """Entropy where a point keeps the budgets, else what it overdraws, negative."""
+    scores = programme.scores(points)
+    behind = np.where(scores.valid, -programme.excess(scores), -np.inf)
+    return np.where(programme.feasible(scores), scores.entropy, behind)
 
 
 def measure(name: str, *, gap: float, seconds: float, seeds: int) -> None:

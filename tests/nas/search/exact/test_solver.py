@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.exact_programme import mutation_search
 from nas.search.exact import Budgets, Programme, most_entropy
 from nas.search.exact.programme import Ints
 from search_spaces.catalog.deepmad import BottleneckStages
@@ -88,6 +89,15 @@ def test_a_space_without_valid_architectures_is_refused() -> None:
 def test_senseless_gaps_are_refused(space: BottleneckStages) -> None:
     with pytest.raises(NasError, match="gap must be at least 0, got -1"):
         most_entropy(space, Budgets(), gap=-1)
+
+
+def test_the_benchmarks_baseline_keeps_the_budgets_too(
+    space: BottleneckStages, points: Ints, rng: np.random.Generator
+) -> None:
+    budgets = budgets_at(space, points, (0.4, 0.4, 0.4))
+    reached, scored = mutation_search(Programme(space, budgets), 0.05, rng)
+    assert scored > 0
+    assert reached <= most_entropy(space, budgets, gap=0.01).bound
 
 
 def test_within_deepmads_budgets_more_entropy_than_published() -> None:
