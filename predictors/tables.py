@@ -129,6 +129,13 @@ class CostTables:
 
         return ascended_extreme(self.compiled, score)
 
+    def terms(self, figure: str) -> tuple[Table, ...]:
+        """Tables over slots and columns that add up to `figure`; not for peak memory, which is a maximum."""
+        if figure not in self._sums:
+            raise unknown_name("figure that adds up over operators", figure, self._sums)
+        constant = Table((), np.array(self._constants.get(figure, 0.0)))
+        return (*(node.sums[figure] for node in self._nodes), constant)
+
     def _terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
         if (sums, peak) not in self._made:
             self._made[sums, peak] = self._make_terms(sums, peak)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from search_spaces.catalog.deepmad import deepmad
 from search_spaces.catalog.mobile import mobile
 from search_spaces.catalog.mobilenet import mobilenet_v1, mobilenet_v2
 from search_spaces.catalog.nas_bench_macro import nas_bench_macro
@@ -9,6 +10,7 @@ from search_spaces.catalog.resnet import resnet, resnext_groups
 from search_spaces.space import SearchSpace
 
 CATALOG: dict[str, Callable[..., SearchSpace]] = {
+    "deepmad": deepmad,
     "mobile": mobile,
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v2": mobilenet_v2,
@@ -19,6 +21,7 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
 
 __all__ = [
     "CATALOG",
+    "deepmad",
     "mobile",
     "mobilenet_v1",
     "mobilenet_v2",
