@@ -92,7 +92,7 @@ def test_all_mistakes_at_once_each_with_its_place() -> None:
         (
             "search.proposer",
             "nsga",
-            f"unknown proposer 'nsga': did you mean 'nsga2'? known: {', '.join(sorted(PROPOSERS))}",
+            f"unknown proposer 'nsga': did you mean 'nsga3' or 'nsga2'? known: {', '.join(sorted(PROPOSERS))}",
         ),
         ("space.name", 3, "must be a text, got 3"),
     ],
