@@ -30,12 +30,14 @@ class Accuracy:
 class HoldoutReport:
     """Accuracy on networks held out of the fit, of MACs alone on the same ones, and per group of kernels.
 
-    `kernels` lists (group such as "group size 8", accuracy over the held-out networks' kernels).
+    `kernels` lists (group such as "group size 8", accuracy over the held-out networks' kernels), empty where kernels
+    were not timed; `networks_with` lists (group, accuracy over the held-out networks that contain such a kernel).
     """
 
     networks: Accuracy
     macs_alone: Accuracy
     kernels: tuple[tuple[str, Accuracy], ...]
+    networks_with: tuple[tuple[str, Accuracy], ...]
 
 
 def accuracy(predicted: Sequence[float] | Floats, measured: Sequence[float] | Floats) -> Accuracy:
@@ -78,6 +80,7 @@ def holdout_report(
         accuracy(predictions(model, held_out), truth),
         accuracy(macs_alone(fitted, held_out), truth),
         _by_group(model, held_out),
+        _by_content(model, held_out),
     )
 
 
@@ -97,7 +100,7 @@ def macs_alone(fitted: Sequence[MeasuredLatency], networks: Sequence[MeasuredLat
 def _by_group(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
     guesses: dict[str, list[float]] = defaultdict(list)
     truths: dict[str, list[float]] = defaultdict(list)
-    kernels = [kernel for network in networks for kernel in network.kernels]
+    kernels = [kernel for network in networks if network.kernel_ms for kernel in network.kernels]
     measured = [ms for network in networks for ms in network.kernel_ms]
     predicted = model.kernel_model.predict_ms(kernels)
     for kernel, guess, truth in zip(kernels, predicted, measured, strict=True):
@@ -105,6 +108,16 @@ def _by_group(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tup
             for group in _groups(kernel):
                 guesses[group].append(float(guess))
                 truths[group].append(truth)
+    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
+
+
+def _by_content(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
+    guesses: dict[str, list[float]] = defaultdict(list)
+    truths: dict[str, list[float]] = defaultdict(list)
+    for network, guess in zip(networks, predictions(model, networks), strict=True):
+        for group in {group for kernel in network.kernels for group in _groups(kernel)}:
+            guesses[group].append(float(guess))
+            truths[group].append(network.latency_ms)
     return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
 
 
@@ -116,4 +129,6 @@ def _groups(kernel: Kernel) -> list[str]:
         if max(kernel.window) > 1:
             found.append(f"dilation {max(kernel.dilation)}")
             found.append(f"kernel {max(kernel.window)}")
+    if kernel.sparsity:
+        found.append(f"sparsity {kernel.sparsity}")
     return found

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.runtimes.base import Profile
-from nas.runtimes.timing import SLOW_REFERENCE
+from nas.runtimes.timing import QUIET_ENOUGH, SLOW_REFERENCE
 
 FEWEST = 10
-QUIET_ENOUGH = 0.1
 ODD_RATIO = 0.15
 CALM_QUANTILE = 0.05
 
