@@ -41,7 +41,7 @@ def fit_kernel_totals(
     if len(total) >= FEWEST_TO_CHOOSE:
         full = _design(kernels, network, len(total), full=True)
         settings = [(one, strength) for one in (plain, full) for strength in RIDGES]
-        design, ridge = min(settings, key=lambda setting: _left_out_error(*setting, total))
+        design, ridge = min(settings, key=lambda setting: _left_out_error(setting[0], setting[1], total))
     found = _coefficients(design.rows, total, ridge)
     classes = {name: ClassModel(design.work[name], found[place], None, 0.0) for name, place in design.amounts.items()}
     together = np.zeros((len(total), 3))

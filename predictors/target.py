@@ -152,6 +152,11 @@ class Target:
         return self._rows(held_out=True)
 
     @property
+    def of_kernels(self) -> bool:
+        """Whether only single kernels were measured, no network."""
+        return bool(self.networks) and all(len(network.kernels) == 1 for network in self.networks)
+
+    @property
     def metered(self) -> tuple[MeasuredEnergy, ...]:
         """The networks whose energy was measured."""
         return tuple(

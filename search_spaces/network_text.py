@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from search_spaces.builder import NetworkBuilder, Value
+from search_spaces.builder import NetworkBuilder, Tensor, Value
 from search_spaces.errors import SpaceError
 from search_spaces.network import Network
 from search_spaces.operators import OPERATORS, Operator
@@ -33,7 +33,7 @@ def network_from_json(data: Mapping[str, Any]) -> Network:
     Raises SpaceError (ShapeError where shapes do not fit) for values that describe no network.
     """
     net = NetworkBuilder(_no_choice)
-    tensors = []
+    tensors: list[Tensor] = []
     try:
         for name, kind, values, inputs, weights in data["nodes"]:
             op = KINDS[kind](**{key: _tupled(value) for key, value in values.items()})

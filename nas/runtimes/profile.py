@@ -96,7 +96,8 @@ def profile(
             notes.better(row, Usual.of([old.profile for old in notes.rows]).doubt)
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
-    target = _target(name, identity, notes.rows, meter.reference.slowdown)
+    machine, slowdown = machine_fingerprint(), meter.reference.slowdown
+    target = target_of(name, identity, notes.rows, machine=machine, slowdown=slowdown).with_learning_curve()
     _ = target.learned
     return target
 
@@ -120,7 +121,9 @@ def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:
     return Row(item.network.fingerprint, item.held_out, parts, found, seconds)
 
 
-def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float) -> Target:
+def target_of(
+    name: str, identity: Identity, rows: Sequence[Row], *, machine: Mapping[str, str], slowdown: float
+) -> Target:
     """The rows to believe as a target; doubtful ones only as far as there are too few others."""
     usual = Usual.of([row.profile for row in rows])
     doubts = [usual.doubt(row.profile) for row in rows]
@@ -137,6 +140,7 @@ def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float)
             repeats=row.profile.latency.repeats,
             quiet_share=row.profile.latency.quiet_share,
             held_out=row.held_out,
+            energy_mj=row.profile.energy_mj,
         )
         for row in kept
     )
@@ -144,7 +148,7 @@ def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float)
         name=name,
         provenance="measured",
         identity=identity,
-        machine=machine_fingerprint(),
+        machine=machine,
         kernels=tuple(number),
         networks=networks,
         slowdown=slowdown,

@@ -6,7 +6,7 @@ The script that measures other devices contains this file, so it needs Python 3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -67,10 +67,8 @@ def node_ms(events: Sequence[dict[str, Any]], profiled: Repetitions) -> dict[str
     a node's median are left out.
     """
     taken: dict[str, list[float]] = {}
-    for event in events:
-        name = event.get("name", "")
-        if event.get("cat") == "Node" and name.endswith(SUFFIX):
-            taken.setdefault(name[: -len(SUFFIX)], []).append(event["dur"])
+    for name, event in kernel_events(events):
+        taken.setdefault(name, []).append(event["dur"])
     counted = profiled.counted_by_wall()
     spent: dict[str, float] = {}
     for name, times in taken.items():
@@ -78,3 +76,21 @@ def node_ms(events: Sequence[dict[str, Any]], profiled: Repetitions) -> dict[str
         usual = undisturbed <= STRAY * np.median(undisturbed) + 1
         spent[name] = 1e-3 * float(undisturbed[usual].mean())
     return spent
+
+
+def node_names(written: Sequence[str], events: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of an optimised graph's nodes, in order of execution; where a node has none, the profiler's own for it.
+
+    `written` are those of the saved graph, "" for none.
+    """
+    ran = [name for name, _ in kernel_events(events)][: len(written)]
+    agree = len(ran) == len(written) and all(name in ("", seen) for name, seen in zip(written, ran))
+    return ran if agree else list(written)
+
+
+def kernel_events(events: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name of the node, event) of every kernel that ran, in order."""
+    for event in events:
+        name = event.get("name", "")
+        if event.get("cat") == "Node" and name.endswith(SUFFIX):
+            yield name[: -len(SUFFIX)], event

@@ -128,7 +128,10 @@ def replaced(target: Target, **changes: object) -> str:
         (lambda t: "{}", 'lacks "format": "nas-target"'),
         (lambda t: replaced(t, version=7), "has version 7; this release reads version 1"),
         (lambda t: replaced(t, identity={"runtime": "x"}), "is damaged: TypeError"),
-        (lambda t: replaced(t, networks=[[[0], [1.0, 2.0], 1.0, 1.0, 1.0, 1, 1.0, False, None]]), "1 kernels with 2 times"),
+        (
+            lambda t: replaced(t, networks=[[[0], [1.0, 2.0], 1.0, 1.0, 1.0, 1, 1.0, False, None]]),
+            "1 kernels with 2 times",
+        ),
         (lambda t: replaced(t, networks=[[[9999], [1.0], 1.0, 1.0, 1.0, 1, 1.0, False, None]]), "outside 0 to"),
         (lambda t: replaced(t, networks=[[[0], [1.0], -1.0, 1.0, 1.0, 1, 1.0, False, None]]), "took -1.0 ms"),
         (lambda t: replaced(t, provenance="guessed"), "provenance is 'guessed'"),
