@@ -1,7 +1,7 @@
 """How far a latency model can be trusted: its errors on networks that it was not fitted on."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,17 @@ def predictions(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> F
     return np.array([float(compose(model, model.predict_ms(n.kernels))) for n in networks])
 
 
+def timed_kernels(
+    model: LearnedLatency, networks: Sequence[MeasuredLatency]
+) -> tuple[tuple[Kernel, float, float], ...]:
+    """(kernel, predicted, measured milliseconds) of every kernel of `networks` that took time of its own."""
+    kernels = [kernel for network in networks if network.kernel_ms for kernel in network.kernels]
+    measured = [ms for network in networks for ms in network.kernel_ms]
+    predicted = model.kernel_model.predict_ms(kernels)
+    rows = zip(kernels, predicted, measured, strict=True)
+    return tuple((kernel, float(guess), truth) for kernel, guess, truth in rows if truth > 0)
+
+
 def holdout_report(
     model: LearnedLatency,
     fitted: Sequence[MeasuredLatency],
@@ -98,27 +109,32 @@ def macs_alone(fitted: Sequence[MeasuredLatency], networks: Sequence[MeasuredLat
 
 
 def _by_group(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
-    guesses: dict[str, list[float]] = defaultdict(list)
-    truths: dict[str, list[float]] = defaultdict(list)
-    kernels = [kernel for network in networks if network.kernel_ms for kernel in network.kernels]
-    measured = [ms for network in networks for ms in network.kernel_ms]
-    predicted = model.kernel_model.predict_ms(kernels)
-    for kernel, guess, truth in zip(kernels, predicted, measured, strict=True):
-        if truth > 0:
-            for group in _groups(kernel):
-                guesses[group].append(float(guess))
-                truths[group].append(truth)
-    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
+    rows = timed_kernels(model, networks)
+    return _grouped((group, guess, truth) for kernel, guess, truth in rows for group in _groups(kernel))
 
 
 def _by_content(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
+    return _grouped(
+        (group, float(guess), network.latency_ms)
+        for network, guess in zip(networks, predictions(model, networks), strict=True)
+        for group in {group for kernel in network.kernels for group in _groups(kernel)}
+    )
+
+
+def _grouped(rows: Iterable[tuple[str, float, float]]) -> tuple[tuple[str, Accuracy], ...]:
+    """Accuracy per group of (group, predicted, measured) rows."""
     guesses: dict[str, list[float]] = defaultdict(list)
     truths: dict[str, list[float]] = defaultdict(list)
-    for network, guess in zip(networks, predictions(model, networks), strict=True):
-        for group in {group for kernel in network.kernels for group in _groups(kernel)}:
-            guesses[group].append(float(guess))
-            truths[group].append(network.latency_ms)
-    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
+    for group, guess, truth in rows:
+        guesses[group].append(guess)
+        truths[group].append(truth)
+    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses, key=_natural))
+
+
+def _natural(name: str) -> tuple[str, float, str]:
+    """Groups in the order of their words, then of the number at their end."""
+    words, _, last = name.rpartition(" ")
+    return (words, float(last), "") if last.replace(".", "", 1).isdigit() else (words, 0.0, last)
 
 
 def _groups(kernel: Kernel) -> list[str]:

@@ -1,5 +1,6 @@
 """The hold-out report of a target as a person reads it."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -9,6 +10,7 @@ from predictors.target import Target
 
 BUSY = 1.2
 FEW_HELD_OUT = 10
+HEADINGS = ("count", "median", "MAPE", "in 5 %", "in 10 %", "rank")
 
 
 def print_report(target: Target, *, console: Console | None = None) -> None:
@@ -18,26 +20,36 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
     if report is None:
         out.print(f"{target.name}: no network was held out, so nothing is known of the model's errors")
         return
-    table = Table(title=f"{target.name}: {target.identity.software} on {target.identity.device_name}")
+    title = f"{target.name}: {target.identity.software} on {target.identity.device_name}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
     table.add_column("held out", no_wrap=True)
-    for heading in ("count", "median error", "MAPE", "in 5 %", "in 10 %", "rank"):
-        table.add_column(heading, justify="right")
-    whole = "kernels" if target.of_kernels else "networks"
-    _row(table, whole, report.networks)
-    _row(table, "from MACs alone", report.macs_alone)
-    for name, found in splits(report):
-        _row(table, name, found)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("kernels" if target.of_kernels else "networks", *cells(report.networks))
+    table.add_row("from MACs alone", *cells(report.macs_alone))
+    heading, groups = splits(report)
+    table.add_section()
+    table.add_row(heading)
+    for name, found in groups:
+        table.add_row(f"  {name}", *cells(found))
     out.print(table)
     for line in (*prospects(target.learning), *warnings(target)):
         out.print(line)
 
 
-def splits(report: HoldoutReport) -> tuple[tuple[str, Accuracy], ...]:
-    """The accuracy split by class, window, group size, dilation and sparsity; of networks with such kernels where
-    kernels were not timed."""
-    if report.kernels:
-        return tuple((f"kernels: {name}", found) for name, found in report.kernels)
-    return tuple((f"networks with {name}", found) for name, found in report.networks_with)
+def splits(report: HoldoutReport) -> tuple[str, tuple[tuple[str, Accuracy], ...]]:
+    """What is split by class, window, group size, dilation and sparsity, and the (group, accuracy) of each.
+
+    These are kernels; networks with such kernels where kernels were not timed.
+    """
+    return ("their kernels", report.kernels) if report.kernels else ("networks with", report.networks_with)
+
+
+def cells(found: Accuracy) -> tuple[str, ...]:
+    """An accuracy as texts under `HEADINGS`."""
+    rank = "-" if found.spearman is None else f"{found.spearman:.3f}"
+    shares = (found.median_error, found.mape, found.within_5_percent, found.within_10_percent)
+    return (str(found.count), *(f"{100 * share:.1f} %" for share in shares), rank)
 
 
 def prospects(curve: LearningCurve | None) -> list[str]:
@@ -71,9 +83,3 @@ def warnings(target: Target) -> list[str]:
     if target.of_kernels:
         found.append("Made from single kernels: how they add up in a network was not measured.")
     return found
-
-
-def _row(table: Table, name: str, found: Accuracy) -> None:
-    rank = "-" if found.spearman is None else f"{found.spearman:.3f}"
-    shares = (found.median_error, found.mape, found.within_5_percent, found.within_10_percent)
-    table.add_row(name, str(found.count), *(f"{100 * share:.1f} %" for share in shares), rank)
