@@ -179,16 +179,17 @@ def _from_profiles(
     machine: Mapping[str, str],
 ) -> tuple[Target, tuple[str, ...]]:
     """The target of rows with the times of kernels: of each network's attempts the least doubtful."""
-    attempts: dict[str, list[Profile]] = defaultdict(list)
-    for line in lines:
-        attempts[line.text("network")].append(_profile(line, known[line.text("network")]))
+    attempts = {
+        network: [_profile(line, known[network]) for line in several] for network, several in _by_network(lines).items()
+    }
+    energy_mj = {network: _energy_mj(several) for network, several in _by_network(lines).items()}
     usual = Usual.of([found for several in attempts.values() for found in several])
     rows = [
         Row(
             known[network].network.fingerprint,
             known[network].held_out,
             _kernels(known[network]),
-            min(several, key=usual.doubt),
+            replace(min(several, key=usual.doubt), energy_mj=energy_mj[network]),
             0.0,
             len(several),
         )
@@ -199,6 +200,20 @@ def _from_profiles(
     doubtful = sum(usual.doubt(row.profile) > 0 for row in rows)
     notes = (f"{doubtful} of {len(rows)} networks were measured while the device was busy or hot.",) if doubtful else ()
     return target_of(name, identity, rows, machine=machine, slowdown=slowdown), notes
+
+
+def _by_network(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Rows by the network that they are of, in the order of the file."""
+    found: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        found[line.text("network")].append(line)
+    return found
+
+
+def _energy_mj(lines: Sequence[Line]) -> float | None:
+    """The energy that rows of one network tell, the median of several; `None` where they tell none."""
+    told = [found for found in (line.optional("energy_mj") for line in lines) if found is not None]
+    return float(np.median(told)) if told else None
 
 
 def _profile(line: Line, item: BundledNetwork) -> Profile:
@@ -215,8 +230,7 @@ def _profile(line: Line, item: BundledNetwork) -> Profile:
         line.positive("reference_ms"),
     )
     kernel_ms = attribute(item.network, _graph(nodes), {node.name: node.ms for node in nodes})
-    quiet = line.share("kernels_quiet_share")
-    return Profile(latency, kernel_ms if any(kernel_ms) else (), quiet, line.optional("energy_mj"))
+    return Profile(latency, kernel_ms if any(kernel_ms) else (), line.share("kernels_quiet_share"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,14 +288,10 @@ def _from_latencies(
     machine: Mapping[str, str],
 ) -> Target:
     """The target of rows that hold latencies only; rows of one network are its repetitions."""
-    rows: dict[str, list[Line]] = defaultdict(list)
-    for line in lines:
-        rows[line.text("network")].append(line)
     number: dict[Kernel, int] = {}
     networks = []
-    for network, repeated in rows.items():
+    for network, repeated in _by_network(lines).items():
         low, median, high = np.quantile([line.positive("latency_ms") for line in repeated], (LOW, 0.5, HIGH))
-        metered = [found for found in (line.optional("energy_mj") for line in repeated) if found is not None]
         networks.append(
             MeasuredNetwork(
                 tuple(number.setdefault(kernel, len(number)) for kernel in _kernels(known[network])),
@@ -292,7 +302,7 @@ def _from_latencies(
                 repeats=len(repeated),
                 quiet_share=None,
                 held_out=known[network].held_out,
-                energy_mj=float(np.median(metered)) if metered else None,
+                energy_mj=_energy_mj(repeated),
             )
         )
     return Target(name, "measured", identity, machine, tuple(number), tuple(networks))
