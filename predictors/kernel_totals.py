@@ -35,6 +35,7 @@ def fit_kernel_totals(
     kernels are timed, a kernel takes a non-negative sum of amounts of work and relative errors are made small. A
     ridge on each amount's share of the total keeps many amounts from sharing out few networks by chance; its
     strength, and whether convolutions take all their amounts or three, is what predicts networks left out best.
+    Classes that no network has are taken for data movement.
     """
     plain = _design(kernels, network, len(total), full=False)
     design, ridge = plain, CAUTIOUS
@@ -44,9 +45,9 @@ def fit_kernel_totals(
         design, ridge = min(settings, key=lambda setting: _left_out_error(setting[0], setting[1], total))
     found = _coefficients(design.rows, total, ridge)
     classes = {name: ClassModel(design.work[name], found[place], None, 0.0) for name, place in design.amounts.items()}
-    together = np.zeros((len(total), 3))
-    np.add.at(together, network, plain_work(kernel_table(kernels)))
-    classes[""] = ClassModel(plain_work, _coefficients(together, total, CAUTIOUS), None, 0.0)
+    moving = np.zeros((len(total), 3))
+    np.add.at(moving, network, plain_work(kernel_table(kernels)) * [1, 0, 1])
+    classes[""] = ClassModel(plain_work, _coefficients(moving, total, CAUTIOUS), None, 0.0)
     return float(found[0]), KernelModel(classes, {})
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from predictors.holdout import accuracy, predictions
-from predictors.kernels import Fusion
-from predictors.latency import MeasuredLatency, fit_latency
+from predictors.latency import LearnedLatency, MeasuredLatency, fit_latency
 
-SHARES = ((0.25, 3), (0.5, 2), (1.0, 1))
+PARTS = ((4, 2), (2, 1))
 FEWEST_FITTED = 16
 FEWEST_HELD_OUT = 5
 FURTHEST = 50
@@ -56,29 +55,31 @@ class LearningCurve:
 
 
 def learning_curve(
+    model: LearnedLatency,
     fitted: Sequence[MeasuredLatency],
     held_out: Sequence[MeasuredLatency],
     *,
     scatter: float | None = None,
-    fusion: Fusion = "graph",
 ) -> LearningCurve | None:
-    """Fit on a quarter, a half and all of `fitted`, drawn from a fixed seed; `None` where there are too few networks.
+    """The curve of `model`, fitted on `fitted`, from further fits on a half and two quarters of them.
 
-    `scatter` is the share by which repetitions of one network spread.
+    These are drawn from a fixed seed. `scatter` is the share by which repetitions of one network spread. `None` where
+    there are too few networks to tell.
     """
     if len(fitted) < FEWEST_FITTED or len(held_out) < FEWEST_HELD_OUT:
         return None
     rng = np.random.default_rng(0)
     truth = [network.latency_ms for network in held_out]
+
+    def error(of: LearnedLatency) -> float:
+        return accuracy(predictions(of, held_out), truth).mape
+
     points = []
-    for share, draws in SHARES:
-        count = round(share * len(fitted))
-        errors = []
-        for _ in range(draws):
-            chosen = sorted(rng.choice(len(fitted), count, replace=False))
-            model = fit_latency([fitted[i] for i in chosen], fusion=fusion)
-            errors.append(accuracy(predictions(model, held_out), truth).mape)
-        points.append((count, float(np.mean(errors))))
+    for part, draws in PARTS:
+        chosen = [sorted(rng.choice(len(fitted), len(fitted) // part, replace=False)) for _ in range(draws)]
+        models = [fit_latency([fitted[i] for i in drawn], fusion=model.fusion) for drawn in chosen]
+        points.append((len(fitted) // part, float(np.mean([error(of) for of in models]))))
+    points.append((len(fitted), error(model)))
     floor, slope = _line(points)
     return LearningCurve(tuple(points), floor, slope, scatter)
 

@@ -184,8 +184,9 @@ class Target:
 
     def with_learning_curve(self) -> "Target":
         """The same target with `learning` found by fitting on parts of its networks."""
-        found = learning_curve(self.fitted, self.held_out, scatter=self.scatter, fusion=self.identity.fusion)
-        return replace(self, learning=found)
+        found = replace(self, learning=learning_curve(self.learned, self.fitted, self.held_out, scatter=self.scatter))
+        vars(found)["learned"] = self.learned  # the same rows give the same model: no need to fit it again
+        return found
 
     def to_json(self) -> str:
         """The target as JSON, raw rows one a line; `from_json` is the exact inverse."""

@@ -231,8 +231,8 @@ class Worker:
         waiting.cancel()
         if line:
             return dict(json.loads(line))
-        self._process = None
         code = process.wait()
+        self.end()
         if time.monotonic() - start >= PATIENCE_S:
             return {"error": f"did not end within {PATIENCE_S} s"}
         return {"error": f"the runtime crashed: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"}
@@ -241,7 +241,8 @@ class Worker:
         """End the process."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
+            self._process = None
 
 
 def work(folder: Path, threads: int, seconds: float) -> int:

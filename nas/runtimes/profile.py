@@ -97,9 +97,7 @@ def profile(
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
     machine, slowdown = machine_fingerprint(), meter.reference.slowdown
-    target = target_of(name, identity, notes.rows, machine=machine, slowdown=slowdown).with_learning_curve()
-    _ = target.learned
-    return target
+    return target_of(name, identity, notes.rows, machine=machine, slowdown=slowdown).with_learning_curve()
 
 
 def _most_doubtful(notes: Journal, networks: Mapping[str, Network]) -> Planned | None:

@@ -17,7 +17,19 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_from_plan_to_target(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["profile", "plan", "mobile", "--input", "1,8,8", "--set", "kernels=[3]", "--networks", "30", "-o", "bundle"]
+    words = [
+        "profile",
+        "plan",
+        "mobile",
+        "--input",
+        "1,8,8",
+        "--set",
+        "kernels=[3]",
+        "--networks",
+        "30",
+        "-o",
+        "bundle",
+    ]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "bundle: bundle (30 networks)" in said

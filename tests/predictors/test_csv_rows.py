@@ -56,7 +56,7 @@ def test_cells_that_are_no_figures(cell: str, tmp_path: Path) -> None:
 
 def test_shares_and_missing_files(tmp_path: Path) -> None:
     (line,) = read_lines(written(tmp_path, "network,latency_ms\n0001,1.5\n"), COLUMNS)
-    with pytest.raises(NasError, match="'1.5' is not a number from 0 to 1"):
+    with pytest.raises(NasError, match=r"'1\.5' is not a number from 0 to 1"):
         line.share("latency_ms")
     with pytest.raises(NasError, match="cannot be read as a CSV file"):
         read_lines(tmp_path / "none.csv", COLUMNS)

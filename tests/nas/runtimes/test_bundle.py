@@ -32,7 +32,7 @@ def test_the_networks_run_and_are_those_of_the_manifest(bundle_folder: Path, bun
     for item in bundle.networks[:4]:
         path = bundle_folder / "networks" / f"{item.name}.onnx"
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        (output,) = session.run(None, {"input": np.ones((1, 1, 8, 8), dtype=np.float32)})
+        (output,) = session.run(None, {"input": np.ones((1, *item.network.input.shape), dtype=np.float32)})
         assert 1e-6 < np.abs(output).max() < 1e6
         written = onnx.load(path, load_external_data=False).graph
         alone = onnx.load_model_from_string(network_to_onnx(item.network)).graph

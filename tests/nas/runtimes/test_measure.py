@@ -37,17 +37,28 @@ def test_every_network_has_figures_and_nodes(results: Path) -> None:
         assert row["processor"]
 
 
-def test_a_stopped_run_goes_on_and_a_cut_line_is_dropped(bundle_folder: Path, results: Path) -> None:
+@pytest.fixture
+def small(bundle_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that names its first four networks only."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle_folder, folder, ignore=shutil.ignore_patterns("*.csv"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["networks"] = manifest["networks"][:4]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_stopped_run_goes_on_and_a_cut_line_is_dropped(small: Path, results: Path) -> None:
     lines = results.read_text().splitlines(keepends=True)
-    part = bundle_folder / "part.csv"
+    part = small / "part.csv"
     header, first = lines[0].rstrip("\n") + ",energy_mj\n", lines[1].rstrip("\n") + ",2.5\n"
     part.write_text(header + first + lines[2][:40])
-    done = run_script(bundle_folder, "--output", "part.csv")
+    done = run_script(small, "--output", "part.csv")
     assert done.returncode == 0
-    assert f"{NETWORKS} networks, {NETWORKS - 1} left to measure" in done.stdout
+    assert "4 networks, 3 left to measure" in done.stdout
     assert part.read_text().startswith(header + first)
     rows = rows_of(part)
-    assert len({row["network"] for row in rows}) == NETWORKS
+    assert len({row["network"] for row in rows}) == 4
     assert [row["energy_mj"] for row in rows][:2] == ["2.5", ""]
 
 
@@ -62,24 +73,27 @@ def test_other_settings_and_other_files_are_refused(bundle_folder: Path, results
     assert "--threads must be at least 1" in run_script(bundle_folder, "--threads", "0").stderr
 
 
-def test_a_network_that_cannot_run_costs_its_own_row(bundle_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "bundle"
-    shutil.copytree(bundle_folder, folder)
-    (folder / "networks" / "0003.onnx").write_bytes(b"no model")
-    done = run_script(folder, "--output", "damaged.csv")
+def test_a_network_that_cannot_run_costs_its_own_row(small: Path) -> None:
+    (small / "networks" / "0001.onnx").write_bytes(b"no model")
+    done = run_script(small)
     assert done.returncode == 0
-    assert f"{NETWORKS - 1} of {NETWORKS} networks measured" in done.stdout
-    assert "network 0003 failed: " in done.stdout
-    rows = {row["network"]: row for row in rows_of(folder / "damaged.csv")}
-    assert rows["0003"]["error"]
-    assert rows["0003"]["latency_ms"] == ""
-    assert float(rows["0004"]["latency_ms"]) > 0
-    (folder / "networks" / "reference.onnx").write_bytes(b"no model")
-    done = run_script(folder, "--output", "again.csv")
+    assert "3 of 4 networks measured" in done.stdout
+    assert "network 0001 failed: " in done.stdout
+    rows = {row["network"]: row for row in rows_of(small / "results.csv")}
+    assert rows["0001"]["error"]
+    assert rows["0001"]["latency_ms"] == ""
+    assert float(rows["0002"]["latency_ms"]) > 0
+
+
+def test_a_bundle_that_cannot_run_says_so(small: Path) -> None:
+    (small / "networks" / "reference.onnx").write_bytes(b"no model")
+    done = run_script(small)
     assert "the reference network does not run here" in done.stderr
     assert "1.18 or newer is needed" in done.stderr
-    (folder / "networks" / "0005.onnx").unlink()
-    assert "1 networks are missing, first networks/0005.onnx; copy the bundle again" in run_script(folder).stderr
+    (small / "networks" / "0002.onnx").unlink()
+    assert "1 networks are missing, first networks/0002.onnx; copy the bundle again" in run_script(small).stderr
+    (small / "manifest.json").write_text("{")
+    assert "manifest.json cannot be read" in run_script(small).stderr
 
 
 def test_a_runtime_that_crashes_is_started_again(tmp_path: Path) -> None:

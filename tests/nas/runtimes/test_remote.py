@@ -13,6 +13,7 @@ from nas.runtimes.bundle import Bundle, write_bundle
 from nas.runtimes.machine import machine_fingerprint
 from nas.runtimes.remote import Device, Imported, import_kernels, import_networks
 from predictors.kernels import kernels
+from predictors.lookup import COLUMNS
 from predictors.target import load_target
 from search_spaces import NasError
 from search_spaces.catalog.mobile import mobile
@@ -117,7 +118,10 @@ def test_a_busy_device_is_told_and_its_quiet_rows_are_taken(results: Path, bundl
         (lambda row: row.update(nodes="[[1]]"), r"line 2, column nodes: .* is not what measure\.py writes there"),
         (lambda row: row.update(nodes='[["a","Conv",[5],["b"],1]]'), "is not what measure.py writes there"),
         (lambda row: row.update(nodes='[["a","Conv",[-1],["b"],NaN]]'), "is not what measure.py writes there"),
-        (lambda row: row.update(threads="2"), "line 3, column threads: '1' is not the '2' of line 2: rows of different"),
+        (
+            lambda row: row.update(threads="2"),
+            "line 3, column threads: '1' is not the '2' of line 2: rows of different",
+        ),
         (lambda row: row.update(energy_mj="-3"), "line 2, column energy_mj: '-3' is not a number above 0"),
     ],
 )
@@ -146,7 +150,7 @@ def test_files_that_are_cut_short_or_in_another_unit(results: Path, bundle: Bund
     with pytest.raises(NasError, match="line 1 has no column reference_ms; it has bundle, network"):
         imported(path, bundle)
     path.write_text("\n".join(text.splitlines()[:5]) + "\n")
-    with pytest.raises(NasError, match="has figures of 4 networks; at least 10 are needed: run measure.py again"):
+    with pytest.raises(NasError, match=r"has figures of 4 networks; at least 10 are needed: run measure\.py again"):
         imported(path, bundle)
 
 
@@ -190,9 +194,8 @@ def test_latencies_in_another_unit_are_doubted(large: Bundle, tmp_path: Path) ->
 
 def test_a_table_of_kernels_is_a_target(tmp_path: Path) -> None:
     rows = [("conv", 8 * i, 8 * i, 8, 8, 3, 1, 8, 1, 0.01 * i) for i in range(1, 15)]
-    columns = "kind in_channels out_channels height width kernel stride group_size dilation latency_ms".split()
     path = tmp_path / "table.csv"
-    path.write_text(csv_text(columns, rows))
+    path.write_text(csv_text(COLUMNS, rows))
     found = import_kernels(path, name="table", device=PHONE)
     assert found.target.of_kernels
     assert found.target.identity.device_name == "a phone"
