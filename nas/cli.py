@@ -58,6 +58,13 @@ space_app = typer.Typer(
 SPACE is a catalogue name, `file.py:function`, `module:function`, or a recipe's `.toml` file.""",
 )
 app.add_typer(space_app, name="space")
+profile_app = typer.Typer(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(profile_app, name="profile")
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
 SearchName = Annotated[
@@ -165,9 +172,10 @@ def space_sample(
         typer.echo(line)
 
 
-@app.command()
+@profile_app.callback()
 def profile(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The target file to write.")],
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The target file to write.")] = None,
     runtime: Annotated[str, typer.Option(help="onnxruntime or torch.")] = "onnxruntime",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of one inference.")] = 1,
@@ -177,11 +185,75 @@ def profile(
 ) -> None:
     """Measure this machine's kernels and write what is learned of it as a target file.
 
+    Other devices: `nas profile plan` writes what they are to measure, `nas profile import` reads what they measured.
+
     Example: `nas profile --minutes 10 -o laptop.json`, then `--set target.name=laptop.json`
     """
+    if context.invoked_subcommand is not None:
+        given = [name for name in context.params if _is_given(context, name)]
+        if given:
+            raise typer.BadParameter(f"write it behind {context.invoked_subcommand}", param_hint=f"--{given[0]}")
+        return
+    if output is None:
+        raise typer.BadParameter("missing; it names the target file to write", param_hint="--output / -o")
     from nas.runtimes.profile import profile_to_file
 
     profile_to_file(output, runtime=runtime, device=device, threads=threads, batch=batch, minutes=minutes, seed=seed)
+    typer.echo(f"target: {output}")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+@profile_app.command("plan")
+def profile_plan(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    space: Annotated[
+        str | None, typer.Argument(metavar="SPACE", help="The space; without it, a spread of the catalogue.")
+    ] = None,
+    networks: Annotated[int, typer.Option(min=10, help="How many networks, a fifth of them held out.")] = 150,
+    batch: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is measured.")] = 0,
+    input_shape: InputShape = None,
+    classes: Classes = None,
+    overrides: Options = None,
+) -> None:
+    """Write a bundle: networks, and a script that measures them on a device with Python and ONNX Runtime.
+
+    Copy the folder to the device, run `python3 measure.py` in it and bring results.csv back.
+
+    Example: `nas profile plan mobile --input 3,96,96 -o bundle`
+    """
+    from nas.cli_profile import plan_bundle
+    from nas.cli_space import named_space
+
+    named = None if space is None else named_space(space, input_shape, classes, overrides or ())
+    typer.echo(plan_bundle(output, named, networks=networks, batch=batch, seed=seed))
+
+
+@profile_app.command("import")
+def profile_import(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The CSV file from the device.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The target file to write.")],
+    bundle: Annotated[Path | None, typer.Option(help="The folder of the bundle that was measured.")] = None,
+    kind: Annotated[
+        str, typer.Option(help="networks: rows of a bundle's networks; kernels: a look-up table of single kernels.")
+    ] = "networks",
+    device_name: Annotated[str | None, typer.Option(help="The device, where the file does not say it.")] = None,
+    software: Annotated[str | None, typer.Option(help="The runtime with its version, likewise.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of one inference, likewise.")] = None,
+) -> None:
+    """Make a target file of what another device measured, and say how far its predictions can be trusted.
+
+    Example: `nas profile import results.csv --bundle bundle -o raspberry.json`
+    """
+    from nas.cli_profile import import_results
+
+    import_results(
+        results, output, bundle=bundle, kind=kind, device_name=device_name, software=software, threads=threads
+    )
     typer.echo(f"target: {output}")
 
 

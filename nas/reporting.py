@@ -1,5 +1,6 @@
 """The report of a run folder: whatever there is of it, gathered for the page and for the terminal."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from nas.pipeline import Run
+    from predictors.target import Target
 
 DETAILS = 40
+KERNELS_SHOWN = 100
 
 
 def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
@@ -117,24 +120,46 @@ def _training(run: "Run") -> tuple[TrainingRow, ...]:
 def _predictor(run: "Run") -> PredictorReport | None:
     if not run.wants_target or not run.folder.target.is_file() or run.target.report is None:
         return None
+    from nas.runtimes.report import HEADINGS, cells, prospects, splits, warnings
     from predictors.holdout import predictions
 
     held_out = run.target.held_out
     predicted = predictions(run.target.learned, held_out)
     rows = tuple(
-        HoldoutRow(network.latency_ms, float(guess)) for network, guess in zip(held_out, predicted, strict=True)
+        HoldoutRow(network.latency_ms, float(guess), "networks")
+        for network, guess in zip(held_out, predicted, strict=True)
     )
+    heading, groups = splits(run.target.report)
     summary: dict[str, Any] = {
         "networks held out": run.target.report.networks.count,
         **_percentages(asdict(run.target.report.networks)),
         **{f"MACs alone: {name}": value for name, value in _percentages(asdict(run.target.report.macs_alone)).items()},
     }
-    return PredictorReport(rows, summary)
+    return PredictorReport(
+        (*rows, *_kernel_rows(run.target)),
+        summary,
+        (heading, *HEADINGS),
+        tuple((name, *cells(found)) for name, found in groups),
+        (*prospects(run.target.learning), *warnings(run.target)),
+    )
+
+
+def _kernel_rows(target: "Target") -> tuple[HoldoutRow, ...]:
+    """Held-out kernels by their class, so many of each as a plot can show; none where a row is a kernel itself."""
+    from predictors.holdout import timed_kernels
+    from predictors.kernel_features import kernel_class
+
+    found: dict[str, list[HoldoutRow]] = defaultdict(list)
+    for kernel, guess, truth in () if target.of_kernels else timed_kernels(target.learned, target.held_out):
+        group = f"kernels: {kernel_class(kernel)}"
+        found[group].append(HoldoutRow(truth, guess, group))
+    return tuple(row for _, rows in sorted(found.items()) for row in rows[:: 1 + len(rows) // KERNELS_SHOWN])
 
 
 def _percentages(found: Mapping[str, Any]) -> dict[str, str | None]:
     shares = {
         "median_error": "median error",
+        "mape": "mean error (MAPE)",
         "within_5_percent": "within 5 %",
         "within_10_percent": "within 10 %",
     }

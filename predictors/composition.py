@@ -38,6 +38,11 @@ class Composition:
         return np.where(kernel_ms > 0, np.maximum(scaled + offsets, LEAST_SHARE * scaled), 0.0)
 
 
+def plain_sum(intercept_ms: float) -> Composition:
+    """The composition in which every kernel adds just what it takes alone."""
+    return Composition(intercept_ms, 1.0, 0.0, {}, {})
+
+
 def fit_composition(
     kernels: Sequence[Kernel], kernel_ms: Floats, network: npt.NDArray[np.int64], latency_ms: Floats
 ) -> Composition:

@@ -1,7 +1,7 @@
 """How far a latency model can be trusted: its errors on networks that it was not fitted on."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +30,14 @@ class Accuracy:
 class HoldoutReport:
     """Accuracy on networks held out of the fit, of MACs alone on the same ones, and per group of kernels.
 
-    `kernels` lists (group such as "group size 8", accuracy over the held-out networks' kernels).
+    `kernels` lists (group such as "group size 8", accuracy over the held-out networks' kernels), empty where kernels
+    were not timed; `networks_with` lists (group, accuracy over the held-out networks that contain such a kernel).
     """
 
     networks: Accuracy
     macs_alone: Accuracy
     kernels: tuple[tuple[str, Accuracy], ...]
+    networks_with: tuple[tuple[str, Accuracy], ...]
 
 
 def accuracy(predicted: Sequence[float] | Floats, measured: Sequence[float] | Floats) -> Accuracy:
@@ -65,6 +67,17 @@ def predictions(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> F
     return np.array([float(compose(model, model.predict_ms(n.kernels))) for n in networks])
 
 
+def timed_kernels(
+    model: LearnedLatency, networks: Sequence[MeasuredLatency]
+) -> tuple[tuple[Kernel, float, float], ...]:
+    """(kernel, predicted, measured milliseconds) of every kernel of `networks` that took time of its own."""
+    kernels = [kernel for network in networks if network.kernel_ms for kernel in network.kernels]
+    measured = [ms for network in networks for ms in network.kernel_ms]
+    predicted = model.kernel_model.predict_ms(kernels)
+    rows = zip(kernels, predicted, measured, strict=True)
+    return tuple((kernel, float(guess), truth) for kernel, guess, truth in rows if truth > 0)
+
+
 def holdout_report(
     model: LearnedLatency,
     fitted: Sequence[MeasuredLatency],
@@ -78,6 +91,7 @@ def holdout_report(
         accuracy(predictions(model, held_out), truth),
         accuracy(macs_alone(fitted, held_out), truth),
         _by_group(model, held_out),
+        _by_content(model, held_out),
     )
 
 
@@ -95,17 +109,32 @@ def macs_alone(fitted: Sequence[MeasuredLatency], networks: Sequence[MeasuredLat
 
 
 def _by_group(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
+    rows = timed_kernels(model, networks)
+    return _grouped((group, guess, truth) for kernel, guess, truth in rows for group in _groups(kernel))
+
+
+def _by_content(model: LearnedLatency, networks: Sequence[MeasuredLatency]) -> tuple[tuple[str, Accuracy], ...]:
+    return _grouped(
+        (group, float(guess), network.latency_ms)
+        for network, guess in zip(networks, predictions(model, networks), strict=True)
+        for group in {group for kernel in network.kernels for group in _groups(kernel)}
+    )
+
+
+def _grouped(rows: Iterable[tuple[str, float, float]]) -> tuple[tuple[str, Accuracy], ...]:
+    """Accuracy per group of (group, predicted, measured) rows."""
     guesses: dict[str, list[float]] = defaultdict(list)
     truths: dict[str, list[float]] = defaultdict(list)
-    kernels = [kernel for network in networks for kernel in network.kernels]
-    measured = [ms for network in networks for ms in network.kernel_ms]
-    predicted = model.kernel_model.predict_ms(kernels)
-    for kernel, guess, truth in zip(kernels, predicted, measured, strict=True):
-        if truth > 0:
-            for group in _groups(kernel):
-                guesses[group].append(float(guess))
-                truths[group].append(truth)
-    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses))
+    for group, guess, truth in rows:
+        guesses[group].append(guess)
+        truths[group].append(truth)
+    return tuple((name, accuracy(guesses[name], truths[name])) for name in sorted(guesses, key=_natural))
+
+
+def _natural(name: str) -> tuple[str, float, str]:
+    """Groups in the order of their words, then of the number at their end."""
+    words, _, last = name.rpartition(" ")
+    return (words, float(last), "") if last.replace(".", "", 1).isdigit() else (words, 0.0, last)
 
 
 def _groups(kernel: Kernel) -> list[str]:
@@ -116,4 +145,6 @@ def _groups(kernel: Kernel) -> list[str]:
         if max(kernel.window) > 1:
             found.append(f"dilation {max(kernel.dilation)}")
             found.append(f"kernel {max(kernel.window)}")
+    if kernel.sparsity:
+        found.append(f"sparsity {kernel.sparsity}")
     return found

@@ -38,7 +38,7 @@ class MeasuredKernels:
 
 
 @dataclass(frozen=True)
-class _ClassModel:
+class ClassModel:
     """Time law of one class: non-negative sum of work, times exp(strength * learned correction)."""
 
     work: WorkFunction
@@ -56,7 +56,7 @@ class _ClassModel:
 class KernelModel:
     """Predicted milliseconds of kernels; classes never measured are taken for data movement."""
 
-    def __init__(self, classes: Mapping[str, _ClassModel], memory: Mapping[Kernel, tuple[int, float]]) -> None:
+    def __init__(self, classes: Mapping[str, ClassModel], memory: Mapping[Kernel, tuple[int, float]]) -> None:
         self._classes = classes
         self._memory = memory
 
@@ -117,7 +117,7 @@ def _memory(model: KernelModel, rows: MeasuredKernels) -> dict[Kernel, tuple[int
     return {kernel: (len(found), float(np.mean(found))) for kernel, found in ratios.items()}
 
 
-def _fit_class(name: str, rows: MeasuredKernels, *, correct: bool) -> _ClassModel:
+def _fit_class(name: str, rows: MeasuredKernels, *, correct: bool) -> ClassModel:
     table = kernel_table(rows.kernels)
     is_conv = bool(rows.kernels) and all(kernel.kind == "conv" for kernel in rows.kernels)
     work: WorkFunction = conv_work if is_conv and name else plain_work
@@ -126,15 +126,15 @@ def _fit_class(name: str, rows: MeasuredKernels, *, correct: bool) -> _ClassMode
     coefficients = _non_negative(work(table), rows.ms)
     measured = rows.ms > 0
     if not correct or measured.sum() < ROWS_TO_CORRECT:
-        return _ClassModel(work, coefficients, None, 0.0)
+        return ClassModel(work, coefficients, None, 0.0)
     features = shape_features(table)[measured]
     logs = np.log(rows.ms[measured])
     amounts = work(table)[measured]
     base = np.log(np.maximum(SHORTEST_MS / 10, amounts @ coefficients))
     strength = _strength(features, amounts, logs, rows.network[measured])
     if strength == 0:
-        return _ClassModel(work, coefficients, None, 0.0)
-    return _ClassModel(work, coefficients, _boosted(features, logs - base), strength)
+        return ClassModel(work, coefficients, None, 0.0)
+    return ClassModel(work, coefficients, _boosted(features, logs - base), strength)
 
 
 def _non_negative(amounts: Floats, ms: Floats) -> Floats:

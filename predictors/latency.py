@@ -6,7 +6,8 @@ kernels, times a boosted correction whose strength cross-validation decides. A n
     latency = intercept + sum over kernels of (scale of its class * predicted kernel time + offset of its class),
 
 with intercept, scales and offsets fitted on networks measured end to end, so tables may sum contributions. Offsets
-are what runs between kernels, less what measuring single kernels adds to each.
+are what runs between kernels, less what measuring single kernels adds to each. Where kernels were not timed, their
+law is fitted to the networks' latencies directly.
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predictors.composition import Composition, fit_composition
+from predictors.composition import Composition, fit_composition, plain_sum
 from predictors.conformal import conformal_bound
 from predictors.kernel_features import Floats
 from predictors.kernel_model import KernelModel, MeasuredKernels, fit_kernel_model
+from predictors.kernel_totals import fit_kernel_totals
 from predictors.kernels import Fusion, Kernel, kernels
 from search_spaces.network import Network
 
@@ -49,7 +51,7 @@ def network_latency_ms(model: LatencyModel, network: Network) -> float:
 
 @dataclass(frozen=True)
 class MeasuredLatency:
-    """One network measured end to end, and kernel by kernel."""
+    """One network measured end to end, and kernel by kernel; `kernel_ms` is empty where kernels were not timed."""
 
     kernels: tuple[Kernel, ...]
     kernel_ms: tuple[float, ...]
@@ -95,15 +97,26 @@ def fit_latency(
 
     `correct=False` leaves the boosted correction of kernels out.
     """
-    rows = MeasuredKernels(
-        tuple(kernel for network in networks for kernel in network.kernels),
-        np.array([ms for network in networks for ms in network.kernel_ms]),
-        np.array([i for i, network in enumerate(networks) for _ in network.kernels]),
-    )
-    kernel_model = fit_kernel_model(rows, correct=correct)
-    latency = np.array([network.latency_ms for network in networks])
-    predicted = kernel_model.general.predict_ms(rows.kernels)
-    composition = fit_composition(rows.kernels, predicted, rows.network, latency)
+    kernel_model, composition = _fit(networks, correct=correct)
     fitted = LearnedLatency(kernel_model, composition, ratios=(), fusion=fusion)
     ratios = [network.latency_ms / float(compose(fitted, fitted.predict_ms(network.kernels))) for network in held_out]
     return LearnedLatency(kernel_model, composition, ratios=ratios, fusion=fusion)
+
+
+def _fit(networks: Sequence[MeasuredLatency], *, correct: bool) -> tuple[KernelModel, Composition]:
+    parts = tuple(kernel for network in networks for kernel in network.kernels)
+    number = np.array([i for i, network in enumerate(networks) for _ in network.kernels])
+    latency = np.array([network.latency_ms for network in networks])
+    timed = np.array([bool(network.kernel_ms) for network in networks for _ in network.kernels])
+    if not timed.any():
+        intercept, kernel_model = fit_kernel_totals(parts, number, latency)
+        return kernel_model, plain_sum(intercept)
+    rows = MeasuredKernels(
+        tuple(kernel for kernel, known in zip(parts, timed, strict=True) if known),
+        np.array([ms for network in networks for ms in network.kernel_ms]),
+        number[timed],
+    )
+    kernel_model = fit_kernel_model(rows, correct=correct)
+    if all(len(network.kernels) == 1 for network in networks):
+        return kernel_model, plain_sum(0.0)
+    return kernel_model, fit_composition(parts, kernel_model.general.predict_ms(parts), number, latency)

@@ -7,14 +7,17 @@ again, deterministically, when it is loaded. An analytic target holds data-sheet
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from predictors.holdout import HoldoutReport, holdout_report
 from predictors.kernels import Fusion, Kernel
 from predictors.latency import LatencyModel, LearnedLatency, MeasuredLatency, fit_latency
+from predictors.learning import LearningCurve, learning_curve
 from predictors.roofline import AnalyticEnergy, Roofline
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_text
@@ -24,6 +27,7 @@ VERSION = 1
 MEASURED_NOW = "this"
 PACKAGED = Path(__file__).parent / "packaged"
 MIN_NETWORKS = 3
+SPREAD = 2.563  # standard deviations between the 10th and the 90th percentile
 Provenance = Literal["measured", "analytic"]
 
 
@@ -48,8 +52,9 @@ class Identity:
 class MeasuredNetwork:
     """Raw rows of one network: its kernels (indices into the target's), their ms, and its latency end to end.
 
-    `low_ms` and `high_ms` are the 10th and 90th percentile over `repeats` runs, of which `quiet_share` were
-    undisturbed. `held_out` networks are never fitted on.
+    `kernel_ms` is empty where only the whole network was timed. `low_ms` and `high_ms` are the 10th and 90th
+    percentile over `repeats` runs, of which `quiet_share` were undisturbed (`None`: not known). `held_out` networks
+    are never fitted on. `energy_mj` is the energy of one inference; `None` where it was not measured.
     """
 
     kernels: tuple[int, ...]
@@ -58,7 +63,17 @@ class MeasuredNetwork:
     low_ms: float
     high_ms: float
     repeats: int
-    quiet_share: float
+    quiet_share: float | None
+    held_out: bool
+    energy_mj: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredEnergy:
+    """Energy of one inference of a network, measured whole; `held_out` networks are never fitted on."""
+
+    kernels: tuple[Kernel, ...]
+    energy_mj: float
     held_out: bool
 
 
@@ -76,7 +91,8 @@ class Target:
     """One target. `peak_gmacs` is 10^9 multiply-adds per second, `bandwidth_gbs` 10^9 bytes per second.
 
     `machine` is the fingerprint of the machine measured, `slowdown` how much slower than in its quiet moments it was
-    in the median (1.0: nothing else ran). What is not known is `None`.
+    in the median (1.0: nothing else ran), `learning` how the model's error fell with the networks fitted on. What is
+    not known is `None`.
     """
 
     name: str
@@ -90,6 +106,7 @@ class Target:
     bandwidth_gbs: float | None = None
     energy: EnergyConstants | None = None
     source: str = ""
+    learning: LearningCurve | None = None
 
     @cached_property
     def latency(self) -> LatencyModel:
@@ -134,6 +151,20 @@ class Target:
         """The networks that were measured but not fitted on."""
         return self._rows(held_out=True)
 
+    @property
+    def of_kernels(self) -> bool:
+        """Whether only single kernels were measured, no network."""
+        return bool(self.networks) and all(len(network.kernels) == 1 for network in self.networks)
+
+    @property
+    def metered(self) -> tuple[MeasuredEnergy, ...]:
+        """The networks whose energy was measured."""
+        return tuple(
+            MeasuredEnergy(tuple(self.kernels[i] for i in network.kernels), network.energy_mj, network.held_out)
+            for network in self.networks
+            if network.energy_mj is not None
+        )
+
     def _rows(self, *, held_out: bool) -> tuple[MeasuredLatency, ...]:
         return tuple(
             MeasuredLatency(
@@ -144,6 +175,18 @@ class Target:
             for network in self.networks
             if network.held_out == held_out
         )
+
+    @property
+    def scatter(self) -> float | None:
+        """Share by which repetitions of one network spread (standard deviation, median over networks)."""
+        spreads = [(row.high_ms - row.low_ms) / row.latency_ms / SPREAD for row in self.networks]
+        return float(np.median(spreads)) if any(spreads) else None
+
+    def with_learning_curve(self) -> "Target":
+        """The same target with `learning` found by fitting on parts of its networks."""
+        found = replace(self, learning=learning_curve(self.learned, self.fitted, self.held_out, scatter=self.scatter))
+        vars(found)["learned"] = self.learned  # the same rows give the same model: no need to fit it again
+        return found
 
     def to_json(self) -> str:
         """The target as JSON, raw rows one a line; `from_json` is the exact inverse."""
@@ -160,6 +203,7 @@ class Target:
             "bandwidth_gbs": self.bandwidth_gbs,
             "energy": None if self.energy is None else asdict(self.energy),
             "report": None if self.report is None else asdict(self.report),
+            "learning": None if self.learning is None else asdict(self.learning),
             "kernel_fields": _names(Kernel),
             "network_fields": _names(MeasuredNetwork),
         }
@@ -186,6 +230,7 @@ class Target:
                 bandwidth_gbs=_number(data["bandwidth_gbs"]),
                 energy=None if data["energy"] is None else EnergyConstants(**data["energy"]),
                 source=str(data["source"]),
+                learning=LearningCurve.from_json(data.get("learning")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NasError(
@@ -256,12 +301,14 @@ def _kernel(names: Sequence[str], values: Sequence[Any]) -> Kernel:
 
 def _network(names: Sequence[str], values: Sequence[Any], kernels: int) -> MeasuredNetwork:
     network = MeasuredNetwork(**_tupled_fields(names, values))
-    if len(network.kernels) != len(network.kernel_ms):
+    if network.kernel_ms and len(network.kernels) != len(network.kernel_ms):
         raise ValueError(f"{len(network.kernels)} kernels with {len(network.kernel_ms)} times")
     if not all(0 <= i < kernels for i in network.kernels):
         raise ValueError(f"a network names a kernel outside 0 to {kernels - 1}")
     if not 0 < network.latency_ms < math.inf or min(network.kernel_ms, default=0.0) < 0:
         raise ValueError(f"a network took {network.latency_ms} ms, kernels {network.kernel_ms}")
+    if network.energy_mj is not None and not 0 < network.energy_mj < math.inf:
+        raise ValueError(f"a network took {network.energy_mj} mJ")
     return network
 
 

@@ -51,7 +51,9 @@ def commands(code: str) -> list[tuple[list[str], list[str]]]:
 def parse(words: list[str]) -> None:
     """Parse the words after `nas` as the command line would, without running anything."""
     command: Any = typer.main.get_command(app)
-    while hasattr(command, "commands"):
+    while hasattr(command, "commands") and not (
+        command.invoke_without_command and (words or [""])[0] not in command.commands
+    ):
         name, *words = words
         assert name in command.commands, f"no command {name!r}"
         command = command.commands[name]

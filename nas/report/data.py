@@ -108,10 +108,17 @@ class HoldoutRow:
 
 @dataclass(frozen=True)
 class PredictorReport:
-    """The predictor's hold-out rows, and its summary figures as label to value (numbers or text)."""
+    """The predictor's hold-out rows, and its summary figures as label to value (numbers or text).
+
+    split_head, splits: headings and rows, as texts, of a table of the errors per group. notes: sentences on what
+    more measurements would bring and what to beware of.
+    """
 
     rows: tuple[HoldoutRow, ...]
     summary: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    split_head: tuple[str, ...] = ()
+    splits: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def _training(data: ReportData) -> str:
 def _predictor(data: ReportData) -> str:
     if data.predictor is None:
         return static.absent("No learned predictor was used in this run.")
-    summary = static.predictor_summary(data)
+    summary = static.predictor_summary(data) + static.predictor_splits(data)
     if not data.predictor.rows:
         return summary + static.absent("The predictor kept no hold-out measurements.")
     return static.plot("predictor", "Predicted against measured time of the hold-out", height=560) + summary

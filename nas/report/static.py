@@ -155,6 +155,18 @@ def predictor_summary(data: ReportData) -> str:
     return table(["Hold-out figure", "Value"], rows, label="Hold-out figures", numbers=1)
 
 
+def predictor_splits(data: ReportData) -> str:
+    """The predictor's errors per group, and what is to be said of them."""
+    if data.predictor is None:
+        return ""
+    notes = "".join(f"<p>{escape(note)}</p>" for note in data.predictor.notes)
+    if not data.predictor.splits:
+        return notes
+    rows = [[escape(cell) for cell in row] for row in data.predictor.splits]
+    head = data.predictor.split_head
+    return notes + table(head, rows, label="Hold-out errors per group", numbers=len(head) - 1)
+
+
 def stage_table(data: ReportData) -> str:
     """What each stage of the run took."""
     total = sum(stage.seconds for stage in data.stages) or 1.0

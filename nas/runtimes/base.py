@@ -30,12 +30,14 @@ class Profile:
     """One network measured: its latency whole, and the milliseconds of each of its kernels in execution order.
 
     A kernel that the runtime merged into another one has 0 ms; the kernels' sum leaves out what the runtime spends
-    between them. `kernels_quiet_share` is the share of undisturbed repetitions behind the kernel times.
+    between them. `kernels_quiet_share` is the share of undisturbed repetitions behind the kernel times. `energy_mj`
+    are the millijoules of one inference, all that the device drew; `None` where nothing meters them.
     """
 
     latency: Measurement
     kernel_ms: tuple[float, ...]
     kernels_quiet_share: float
+    energy_mj: float | None = None
 
 
 class Runtime(Protocol):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.runtimes.base import Profile
-from nas.runtimes.timing import SLOW_REFERENCE
+from nas.runtimes.timing import QUIET_ENOUGH, SLOW_REFERENCE
 
 FEWEST = 10
-QUIET_ENOUGH = 0.1
 ODD_RATIO = 0.15
 CALM_QUANTILE = 0.05
 
@@ -32,8 +31,9 @@ class Usual:
         if len(found) < FEWEST:
             return cls(None, None)
         beside = [one.latency.reference_ms for one in found if one.latency.reference_ms is not None]
+        parts = [_parts_of_whole(one) for one in found if one.kernel_ms]
         return cls(
-            float(np.median([_parts_of_whole(one) for one in found])),
+            float(np.median(parts)) if parts else None,
             float(np.quantile(beside, CALM_QUANTILE)) if beside else None,
         )
 
@@ -41,7 +41,7 @@ class Usual:
         """0 for a measurement to believe; the larger, the more disturbed it was or its parts and whole disagree."""
         quiet = min(found.latency.quiet_share, found.kernels_quiet_share)
         doubt = max(0.0, QUIET_ENOUGH - quiet)
-        if self.parts_of_whole is not None:
+        if self.parts_of_whole is not None and found.kernel_ms:
             doubt += max(0.0, abs(math.log(_parts_of_whole(found) / self.parts_of_whole)) - ODD_RATIO)
         if self.calm_ms is not None and found.latency.reference_ms is not None:
             doubt += max(0.0, found.latency.reference_ms / self.calm_ms - SLOW_REFERENCE)

@@ -1,4 +1,9 @@
-"""The fingerprint of the machine at hand."""
+"""The fingerprint of the machine at hand.
+
+The script that measures other devices contains this file, so it needs Python 3.8 only.
+"""
+
+from __future__ import annotations
 
 import os
 import platform

@@ -37,7 +37,7 @@ class Meter:
         )
         self.single_thread = setting.threads == 1 and setting.device == "cpu"
         self.reference = Reference(
-            self.engine.prepare(_reference_network(), setting=setting),
+            self.engine.prepare(reference_network(), setting=setting),
             clock=time.thread_time if self.single_thread else time.perf_counter,
         )
 
@@ -67,7 +67,7 @@ def meter_for(target: Target) -> Meter:
     return Meter(identity.runtime, setting)
 
 
-def _reference_network() -> Network:
+def reference_network() -> Network:
     """A grouped convolution that takes some fifty microseconds on a current core."""
 
     def space(net: NetworkBuilder, pick: Pick) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,13 @@ import onnxruntime
 
 from nas.runtimes.base import Profile, Setting, Weights
 from nas.runtimes.onnx_graph import TENSOR, network_to_onnx
-from nas.runtimes.timing import Measurement, Reference, Repetitions, repeat
+from nas.runtimes.profiled import profile_session
+from nas.runtimes.timing import Measurement, Reference, repeat
 from predictors.kernels import Fusion, kernel_nodes
 from search_spaces.errors import NasError
 from search_spaces.network import Network
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-WARM_UP = 3
-PROFILED_SHARE = 0.45
-MIN_PROFILED, MAX_PROFILED = 10, 60
-STRAY = 1.5
 ERRORS_ONLY = 3
 BLOCKED, FUSED = "_nchwc", "fused "
 
@@ -77,28 +74,16 @@ class OnnxRuntime:
             options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
             model = network_to_onnx(network, batch=setting.batch)
             session = _session(model, options, setting)
-            run = _runner(session)
-            alone = setting.threads == 1
-            profiled = repeat(
-                run,
-                seconds=PROFILED_SHARE * seconds,
-                min_repeats=MIN_PROFILED,
-                max_repeats=MAX_PROFILED,
-                warm_up=WARM_UP,
-                single_thread=alone,
+            found = profile_session(
+                _runner(session),
+                lambda: json.loads(Path(session.end_profiling()).read_text()),
+                seconds=seconds,
+                single_thread=setting.threads == 1,
                 reference=reference,
             )
-            events = json.loads(Path(session.end_profiling()).read_text())
             optimised = onnx.load(options.optimized_model_filepath)
-        latency = repeat(
-            run,
-            seconds=(1 - PROFILED_SHARE) * seconds,
-            warm_up=1,
-            single_thread=alone,
-            reference=reference,
-        ).summary()
-        kernel_ms = attribute(network, optimised.graph, _node_ms(events, profiled))
-        return Profile(latency, kernel_ms, profiled.quiet_share)
+        kernel_ms = attribute(network, optimised.graph, found.node_ms)
+        return Profile(found.latency, kernel_ms, found.nodes_quiet_share)
 
 
 def _options(setting: Setting) -> Any:
@@ -121,27 +106,6 @@ def _runner(session: Any) -> Callable[[], None]:
         session.run(None, feed)
 
     return run
-
-
-def _node_ms(events: Sequence[dict[str, Any]], profiled: Repetitions) -> dict[str, float]:
-    """Milliseconds per optimised node: mean over the undisturbed repetitions, after the warm-up.
-
-    The profiler counts whole microseconds, so a mean says more about a short kernel than a median; times far above
-    a node's median are left out.
-    """
-    taken: dict[str, list[float]] = {}
-    suffix = "_kernel_time"
-    for event in events:
-        name = event.get("name", "")
-        if event.get("cat") == "Node" and name.endswith(suffix):
-            taken.setdefault(name.removesuffix(suffix), []).append(event["dur"])
-    counted = profiled.counted_by_wall()
-    spent: dict[str, float] = {}
-    for name, times in taken.items():
-        undisturbed = np.asarray(times, dtype=np.float64)[-len(counted) :][counted]
-        usual = undisturbed <= STRAY * np.median(undisturbed) + 1
-        spent[name] = 1e-3 * float(undisturbed[usual].mean())
-    return spent
 
 
 def attribute(network: Network, optimised: onnx.GraphProto, spent_ms: dict[str, float]) -> tuple[float, ...]:

@@ -96,9 +96,8 @@ def profile(
             notes.better(row, Usual.of([old.profile for old in notes.rows]).doubt)
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
-    target = _target(name, identity, notes.rows, meter.reference.slowdown)
-    _ = target.learned
-    return target
+    machine, slowdown = machine_fingerprint(), meter.reference.slowdown
+    return target_of(name, identity, notes.rows, machine=machine, slowdown=slowdown).with_learning_curve()
 
 
 def _most_doubtful(notes: Journal, networks: Mapping[str, Network]) -> Planned | None:
@@ -120,7 +119,9 @@ def _row(item: Planned, found: Profile, engine: Runtime, seconds: float) -> Row:
     return Row(item.network.fingerprint, item.held_out, parts, found, seconds)
 
 
-def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float) -> Target:
+def target_of(
+    name: str, identity: Identity, rows: Sequence[Row], *, machine: Mapping[str, str], slowdown: float
+) -> Target:
     """The rows to believe as a target; doubtful ones only as far as there are too few others."""
     usual = Usual.of([row.profile for row in rows])
     doubts = [usual.doubt(row.profile) for row in rows]
@@ -137,6 +138,7 @@ def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float)
             repeats=row.profile.latency.repeats,
             quiet_share=row.profile.latency.quiet_share,
             held_out=row.held_out,
+            energy_mj=row.profile.energy_mj,
         )
         for row in kept
     )
@@ -144,7 +146,7 @@ def _target(name: str, identity: Identity, rows: Sequence[Row], slowdown: float)
         name=name,
         provenance="measured",
         identity=identity,
-        machine=machine_fingerprint(),
+        machine=machine,
         kernels=tuple(number),
         networks=networks,
         slowdown=slowdown,

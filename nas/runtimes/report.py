@@ -1,13 +1,16 @@
 """The hold-out report of a target as a person reads it."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from predictors.holdout import Accuracy
+from predictors.holdout import Accuracy, HoldoutReport
+from predictors.learning import LearningCurve
 from predictors.target import Target
 
 BUSY = 1.2
 FEW_HELD_OUT = 10
+HEADINGS = ("count", "median", "MAPE", "in 5 %", "in 10 %", "rank")
 
 
 def print_report(target: Target, *, console: Console | None = None) -> None:
@@ -17,17 +20,54 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
     if report is None:
         out.print(f"{target.name}: no network was held out, so nothing is known of the model's errors")
         return
-    table = Table(title=f"{target.name}: {target.identity.software} on {target.identity.device_name}")
+    title = f"{target.name}: {target.identity.software} on {target.identity.device_name}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
     table.add_column("held out", no_wrap=True)
-    for heading in ("count", "median error", "in 5 %", "in 10 %", "rank"):
-        table.add_column(heading, justify="right")
-    _row(table, "networks", report.networks)
-    _row(table, "from MACs alone", report.macs_alone)
-    for name, found in report.kernels:
-        _row(table, f"kernels: {name}", found)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("kernels" if target.of_kernels else "networks", *cells(report.networks))
+    table.add_row("from MACs alone", *cells(report.macs_alone))
+    heading, groups = splits(report)
+    table.add_section()
+    table.add_row(heading)
+    for name, found in groups:
+        table.add_row(f"  {name}", *cells(found))
     out.print(table)
-    for line in warnings(target):
+    for line in (*prospects(target.learning), *warnings(target)):
         out.print(line)
+
+
+def splits(report: HoldoutReport) -> tuple[str, tuple[tuple[str, Accuracy], ...]]:
+    """What is split by class, window, group size, dilation and sparsity, and the (group, accuracy) of each.
+
+    These are kernels; networks with such kernels where kernels were not timed.
+    """
+    return ("their kernels", report.kernels) if report.kernels else ("networks with", report.networks_with)
+
+
+def cells(found: Accuracy) -> tuple[str, ...]:
+    """An accuracy as texts under `HEADINGS`."""
+    rank = "-" if found.spearman is None else f"{found.spearman:.3f}"
+    shares = (found.median_error, found.mape, found.within_5_percent, found.within_10_percent)
+    return (str(found.count), *(f"{100 * share:.1f} %" for share in shares), rank)
+
+
+def prospects(curve: LearningCurve | None) -> list[str]:
+    """What measuring more would bring, in a sentence; none where too few networks were measured to tell."""
+    if curve is None:
+        return []
+    networks, error = curve.points[-1]
+    now = f"{100 * error:.1f} % mean error after {networks} networks"
+    if curve.at_scatter and curve.scatter is not None:
+        return [
+            f"The noise floor is reached: {now}, and repetitions of one network spread by {100 * curve.scatter:.1f} % "
+            "themselves. More measurements would hardly help."
+        ]
+    if curve.further_to_halve is None:
+        return [
+            f"More measurements would not halve the error: {now}, and it levels off near {100 * curve.floor:.1f} %."
+        ]
+    return [f"About {curve.further_to_halve} more measurements would halve the error: {now}."]
 
 
 def warnings(target: Target) -> list[str]:
@@ -39,11 +79,7 @@ def warnings(target: Target) -> list[str]:
             "Quiet moments were taken; measure again when nothing else runs to be surer."
         )
     if target.report is not None and target.report.networks.count < FEW_HELD_OUT:
-        found.append(f"Only {target.report.networks.count} networks were held out; more minutes would tell more.")
+        found.append(f"Only {target.report.networks.count} networks were held out; more measurements would tell more.")
+    if target.of_kernels:
+        found.append("Made from single kernels: how they add up in a network was not measured.")
     return found
-
-
-def _row(table: Table, name: str, found: Accuracy) -> None:
-    rank = "-" if found.spearman is None else f"{found.spearman:.3f}"
-    shares = (found.median_error, found.within_5_percent, found.within_10_percent)
-    table.add_row(name, str(found.count), *(f"{100 * share:.1f} %" for share in shares), rank)

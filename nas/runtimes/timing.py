@@ -1,9 +1,14 @@
-"""Timing of one repeated action: warm-up, many repetitions, a median that other work on the machine does not move."""
+"""Timing of one repeated action: warm-up, many repetitions, a median that other work on the machine does not move.
+
+The script that measures other devices contains this file, so it needs Python 3.8 and numpy only.
+"""
+
+from __future__ import annotations
 
 import bisect
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +23,10 @@ CALM_QUANTILE = 0.02
 FEWEST_CALM = 3
 LOW, HIGH = 0.1, 0.9
 PATIENCE = 3.0
+QUIET_ENOUGH = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measurement:
     """Milliseconds of one inference: median, 10th and 90th percentile of the repetitions that count.
 
@@ -64,7 +70,7 @@ class Reference:
         return self.sorted_s[len(self.sorted_s) // 2] / self.calm_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Repetitions:
     """Repeated timings: seconds each took, and which were undisturbed.
 

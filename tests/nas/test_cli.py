@@ -25,6 +25,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         *([name, "--help"] for name in ("run", "space", "profile", "train", "search")),
         *([name, "-h"] for name in ("front", "report", "explain", "export", "fit")),
         *(["space", name, "--help"] for name in ("show", "size", "sample")),
+        *(["profile", name, "--help"] for name in ("plan", "import")),
     ],
     ids=" ".join,
 )

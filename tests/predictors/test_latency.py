@@ -1,11 +1,12 @@
 """The learned latency model against a device whose law is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from predictors.holdout import accuracy, holdout_report, macs_alone, predictions
+from predictors.holdout import accuracy, holdout_report, macs_alone, predictions, timed_kernels
 from predictors.kernels import Kernel, kernels
 from predictors.latency import LearnedLatency, MeasuredLatency, compose, fit_latency, network_latency_ms
 from search_spaces import SearchSpace
@@ -112,7 +113,24 @@ def test_the_report_splits_errors_by_group(
     assert report.networks.count == 60
     names = [name for name, _ in report.kernels]
     assert {"group size 8", "dilation 2", "kernel 7", "class grouped"} <= set(names)
+    assert [name for name in names if "group size" in name] == [f"group size {n}" for n in (1, 2, 4, 8)]
+    timed = timed_kernels(model, held_out)
+    sevens = [abs(guess / truth - 1) for k, guess, truth in timed if k.window == (7, 7)]
+    assert dict(report.kernels)["kernel 7"].mape == pytest.approx(np.mean(sevens))
+    assert dict(report.networks_with)["class pointwise"].count == 60
     assert holdout_report(model, fitted, []) is None
+
+
+def test_sparse_kernels_are_a_group_of_their_own(fitted: list[MeasuredLatency]) -> None:
+    def sparse(network: MeasuredLatency) -> MeasuredLatency:
+        parts = tuple(replace(k, sparsity="2:4") if k.kind == "conv" else k for k in network.kernels)
+        return replace(network, kernels=parts)
+
+    some = [sparse(network) for network in fitted[:12]]
+    report = holdout_report(fit_latency(some[:8], correct=False), some[:8], some[8:])
+    assert report is not None
+    found = dict(report.kernels)["sparsity 2:4"]
+    assert found.count == sum(kernel.kind == "conv" for network in some[8:] for kernel in network.kernels)
 
 
 def test_accuracy_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Target files: exact round trip, refit from raw rows, and clear errors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,25 @@ def test_the_model_is_the_same_after_loading(target: Target, rng: np.random.Gene
     again = Target.from_json(target.to_json())
     assert network_latency_ms(again.latency, network) == network_latency_ms(target.latency, network)
     assert again.report == target.report
+
+
+def test_files_from_before_energy_and_learning_still_load(target: Target) -> None:
+    data = json.loads(target.to_json())
+    data["network_fields"].remove("energy_mj")
+    data["networks"] = [row[:-1] for row in data["networks"]]
+    del data["learning"]
+    assert Target.from_json(json.dumps(data)) == target
+
+
+def test_energy_and_learning_are_kept(target: Target) -> None:
+    metered = tuple(replace(row, energy_mj=1.5 * i or None) for i, row in enumerate(target.networks))
+    found = replace(target, networks=metered).with_learning_curve()
+    assert found.learning is not None
+    again = Target.from_json(found.to_json())
+    assert again == found
+    assert [row.energy_mj for row in again.metered] == [1.5 * i for i in range(1, 40)]
+    assert [row.held_out for row in again.metered[:3]] == [False, False, True]
+    assert again.scatter == pytest.approx(0.2 / 2.563)
 
 
 def test_the_report_is_of_networks_that_were_not_fitted(target: Target) -> None:
@@ -128,9 +148,14 @@ def replaced(target: Target, **changes: object) -> str:
         (lambda t: "{}", 'lacks "format": "nas-target"'),
         (lambda t: replaced(t, version=7), "has version 7; this release reads version 1"),
         (lambda t: replaced(t, identity={"runtime": "x"}), "is damaged: TypeError"),
-        (lambda t: replaced(t, networks=[[[0], [1.0, 2.0], 1.0, 1.0, 1.0, 1, 1.0, False]]), "1 kernels with 2 times"),
-        (lambda t: replaced(t, networks=[[[9999], [1.0], 1.0, 1.0, 1.0, 1, 1.0, False]]), "outside 0 to"),
-        (lambda t: replaced(t, networks=[[[0], [1.0], -1.0, 1.0, 1.0, 1, 1.0, False]]), "took -1.0 ms"),
+        (
+            lambda t: replaced(t, networks=[[[0], [1.0, 2.0], 1.0, 1.0, 1.0, 1, 1.0, False, None]]),
+            "1 kernels with 2 times",
+        ),
+        (lambda t: replaced(t, networks=[[[9999], [1.0], 1.0, 1.0, 1.0, 1, 1.0, False, None]]), "outside 0 to"),
+        (lambda t: replaced(t, networks=[[[0], [1.0], -1.0, 1.0, 1.0, 1, 1.0, False, None]]), "took -1.0 ms"),
+        (lambda t: replaced(t, networks=[[[0], [1.0], 1.0, 1.0, 1.0, 1, 1.0, False, -2.0]]), "took -2.0 mJ"),
+        (lambda t: replaced(t, learning={"points": 3}), "is damaged: "),
         (lambda t: replaced(t, provenance="guessed"), "provenance is 'guessed'"),
         (lambda t: replaced(t, provenance="analytic"), "needs peak_gmacs"),
         (lambda t: replaced(t, peak_gmacs=-3), "expected a number above 0 or null, got -3"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from benchmarks import device_latency
 from nas.runtimes.base import Profile, Setting
 from nas.runtimes.journal import Journal, Row
 from nas.runtimes.profile import FEWEST_NETWORKS, profile, profile_to_file
-from nas.runtimes.report import print_report, warnings
+from nas.runtimes.report import print_report, prospects, warnings
 from nas.runtimes.timing import Measurement
 from predictors.kernels import kernels
 from predictors.latency import network_latency_ms
+from predictors.learning import LearningCurve
 from predictors.target import Target, load_target
 from search_spaces import NasError, SearchSpace
 from search_spaces.catalog.mobile import mobile
@@ -130,6 +132,22 @@ def test_the_report_is_printed(file: Path) -> None:
     assert "held out" in text
     if target.report is not None:
         assert "from MACs alone" in text
+        assert "MAPE" in text
+        assert "class pointwise" in text
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (LearningCurve(((100, 0.1),), 0.0, 1.0, 0.01), "About 300 more measurements would halve the error: 10.0 %"),
+        (LearningCurve(((100, 0.1),), 0.08, 0.2, None), "would not halve the error: .*levels off near 8.0 %"),
+        (LearningCurve(((100, 0.01),), 0.0, 0.1, 0.009), "noise floor is reached: 1.0 % .* spread by 0.9 %"),
+    ],
+)
+def test_what_more_measurements_would_bring_is_told(curve: LearningCurve, said: str) -> None:
+    (line,) = prospects(curve)
+    assert re.search(said, line)
+    assert prospects(None) == []
 
 
 def test_a_busy_machine_is_told() -> None:
