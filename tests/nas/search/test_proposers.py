@@ -67,8 +67,8 @@ QUICK = [name for name in PROPOSERS if name not in SLOW]
 )
 def test_contract(name: str, kind: str, world: World) -> None:
     domain, evaluate = DOMAINS[kind](world)
-    size = 2 if name in SLOW else 5
-    for count, pending in ((0, 0), (0, 5), (3, 2), (24, 4)):
+    size = 1 if name in SLOW else 5
+    for count, pending in ((3, 2), (24, 0)) if name in SLOW else ((0, 0), (0, 5), (3, 2), (24, 4)):
         rng = np.random.default_rng(count)
         history = empty_history(domain) if count + pending == 0 else history_for(domain, evaluate, count, pending, rng)
         first = proposer(name, domain).propose(history, size, np.random.default_rng(7))
