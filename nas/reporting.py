@@ -118,29 +118,36 @@ def _training(run: "Run") -> tuple[TrainingRow, ...]:
 
 
 def _predictor(run: "Run") -> PredictorReport | None:
-    if not run.wants_target or not run.folder.target.is_file() or run.target.report is None:
+    if not run.wants_target or not run.folder.target.is_file():
         return None
+    return predictor_report(run.target)
+
+
+def predictor_report(target: "Target") -> PredictorReport | None:
+    """How far the latency model of `target` can be trusted; `None` where nothing was held out of its fit."""
     from nas.runtimes.report import HEADINGS, cells, prospects, splits, warnings
     from predictors.holdout import predictions
 
-    held_out = run.target.held_out
-    predicted = predictions(run.target.learned, held_out)
+    if target.report is None:
+        return None
+    predicted = predictions(target.learned, target.held_out)
+    whole = "kernels" if target.of_kernels else "networks"
     rows = tuple(
-        HoldoutRow(network.latency_ms, float(guess), "networks")
-        for network, guess in zip(held_out, predicted, strict=True)
+        HoldoutRow(network.latency_ms, float(guess), whole)
+        for network, guess in zip(target.held_out, predicted, strict=True)
     )
-    heading, groups = splits(run.target.report)
     summary: dict[str, Any] = {
-        "networks held out": run.target.report.networks.count,
-        **_percentages(asdict(run.target.report.networks)),
-        **{f"MACs alone: {name}": value for name, value in _percentages(asdict(run.target.report.macs_alone)).items()},
+        f"{whole} held out": target.report.networks.count,
+        **_percentages(asdict(target.report.networks)),
+        **{f"MACs alone: {name}": value for name, value in _percentages(asdict(target.report.macs_alone)).items()},
     }
+    heading, groups = splits(target.report)
     return PredictorReport(
-        (*rows, *_kernel_rows(run.target)),
+        (*rows, *_kernel_rows(target)),
         summary,
         (heading, *HEADINGS),
         tuple((name, *cells(found)) for name, found in groups),
-        (*prospects(run.target.learning), *warnings(run.target)),
+        (*prospects(target.learning), *warnings(target)),
     )
 
 

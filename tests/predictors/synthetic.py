@@ -7,7 +7,10 @@ import numpy as np
 
 from predictors.kernels import Kernel, kernels
 from predictors.latency import MeasuredLatency
+from predictors.target import Identity, MeasuredNetwork, Target
 from search_spaces import SearchSpace
+
+IDENTITY = Identity("onnxruntime", "onnxruntime 1.0", "cpu", "a processor", 1, 1, "fp32", "graph")
 
 
 def law_ms(kernel: Kernel) -> float:
@@ -37,3 +40,22 @@ def measured(space: SearchSpace, count: int, rng: np.random.Generator, *, noise:
 def network_ms(parts: Sequence[Kernel]) -> float:
     """Milliseconds of a network of these kernels on the device."""
     return 0.02 + sum(1e-3 + law_ms(kernel) for kernel in parts)
+
+
+def synthetic_target(rows: Sequence[MeasuredLatency]) -> Target:
+    """A target that holds `rows`, every fourth held out; repetitions spread by a tenth to both sides."""
+    number: dict[Kernel, int] = {}
+    networks = tuple(
+        MeasuredNetwork(
+            tuple(number.setdefault(kernel.dense, len(number)) for kernel in row.kernels),
+            row.kernel_ms,
+            row.latency_ms,
+            0.9 * row.latency_ms,
+            1.1 * row.latency_ms,
+            20,
+            1.0,
+            i % 4 == 3,
+        )
+        for i, row in enumerate(rows)
+    )
+    return Target("desk", "measured", IDENTITY, {"processor": "a processor"}, tuple(number), networks, slowdown=1.01)

@@ -12,36 +12,17 @@ from predictors.latency import network_latency_ms
 from predictors.target import (
     PACKAGED,
     EnergyConstants,
-    Identity,
-    MeasuredNetwork,
     Target,
     load_target,
 )
 from search_spaces.catalog.mobile import mobile
 from search_spaces.errors import NasError
-from tests.predictors.synthetic import measured
-
-IDENTITY = Identity("onnxruntime", "onnxruntime 1.0", "cpu", "a processor", 1, 1, "fp32", "graph")
+from tests.predictors.synthetic import IDENTITY, measured, synthetic_target
 
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    rows = measured(mobile((3, 32, 32), 10), 40, np.random.default_rng(0), noise=0.01)
-    number: dict[Kernel, int] = {}
-    networks = tuple(
-        MeasuredNetwork(
-            tuple(number.setdefault(kernel.dense, len(number)) for kernel in row.kernels),
-            row.kernel_ms,
-            row.latency_ms,
-            0.9 * row.latency_ms,
-            1.1 * row.latency_ms,
-            20,
-            1.0,
-            i % 4 == 3,
-        )
-        for i, row in enumerate(rows)
-    )
-    return Target("desk", "measured", IDENTITY, {"processor": "a processor"}, tuple(number), networks, slowdown=1.01)
+    return synthetic_target(measured(mobile((3, 32, 32), 10), 40, np.random.default_rng(0), noise=0.01))
 
 
 def test_round_trip_is_exact(target: Target, tmp_path: Path) -> None:

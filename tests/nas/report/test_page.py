@@ -104,7 +104,9 @@ def hostile() -> ReportData:
         hypervolume=HypervolumeHistory(((1, 0.5),), unit=HOSTILE),
         importances={HOSTILE: {HOSTILE: 0.5}},
         training=(TrainingRow(1, 1.0, float("nan")),),
-        predictor=PredictorReport((HoldoutRow(1.0, 1.1, HOSTILE),), {HOSTILE: HOSTILE}),
+        predictor=PredictorReport(
+            (HoldoutRow(1.0, 1.1, HOSTILE),), {HOSTILE: HOSTILE}, (HOSTILE,), ((HOSTILE,),), (HOSTILE,)
+        ),
         architectures=(ArchitectureDetail(entry.id, (row,), (block,)),),
         stages=(StageTime(HOSTILE, 1.0, HOSTILE),),
         recipe_toml=HOSTILE,
@@ -131,7 +133,8 @@ def test_tables_are_complete_without_script(made_up: ReportData) -> None:
         assert entry.id in text
         assert f"{100 * (entry.values['error'] or 0):.2f}" in text
         assert f"{100 * (entry.test_error or 0):.2f}" in text
-    for words in ("2.13.0", 'name = "mobile"', "49 min 10 s", "values in use", "at most 900 KiB"):
+    assert "About 300 more measurements would halve the error." in text
+    for words in ("2.13.0", 'name = "mobile"', "49 min 10 s", "values in use", "at most 900 KiB", "group size 8"):
         assert words in text
 
 
