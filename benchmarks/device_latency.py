@@ -9,7 +9,6 @@ sizes and dilations a second profile of `--unseen-minutes` never met (`where.fre
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.figures import print_figure
+from benchmarks.figures import print_figure, tell
 from nas.console import progress
 from nas.runtimes.base import Setting
 from nas.runtimes.meter import meter_for
@@ -33,6 +32,7 @@ from search_spaces.catalog.mobile import mobile
 Floats = npt.NDArray[np.float64]
 FIGURES = ("within_10_percent", "median_error", "spearman")
 PEAK_QUANTILE = 0.95
+LEAST_CALM = 0.5
 UNITS = {"within_10_percent": "share", "median_error": "share", "spearman": ""}
 SEEN_GROUP_SIZES, UNSEEN_GROUP_SIZES = (1, 8), (2, 4)
 SEEN_DILATIONS, UNSEEN_DILATIONS = (1,), (2,)
@@ -58,20 +58,22 @@ def fresh_networks(space: SearchSpace, count: int, target: Target, rng: np.rando
 
 
 def measure(networks: Sequence[Network], target: Target, *, seconds: float) -> Sample:
-    """Measure `networks` as the target was; those never undisturbed are left out and counted on standard error."""
+    """Measure `networks` as the target was; those never undisturbed are left out, unless most are, and counted."""
     meter = meter_for(target)
-    kept: list[Network] = []
     measured: list[float] = []
+    calm: list[bool] = []
     with progress("measuring fresh networks", len(networks)) as step:
         for network in networks:
             found = meter.latency(network, seconds=seconds)
-            if found.quiet_share > 0:
-                kept.append(network)
-                measured.append(found.median_ms)
+            measured.append(found.median_ms)
+            calm.append(found.quiet_share > 0)
             step.advance()
-    if len(kept) < len(networks):
-        print(f"{len(networks) - len(kept)} networks were never undisturbed", file=sys.stderr)
-    return Sample(tuple(kept), np.array(measured))
+    kept = np.array(calm)
+    if not kept.all():
+        tell(f"{np.sum(~kept)} of {len(networks)} networks were never undisturbed")
+    if kept.mean() <= LEAST_CALM:
+        kept[:] = True
+    return Sample(tuple(n for n, keep in zip(networks, kept, strict=True) if keep), np.array(measured)[kept])
 
 
 def rows_of(networks: Sequence[Network]) -> list[MeasuredLatency]:

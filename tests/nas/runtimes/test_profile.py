@@ -61,7 +61,7 @@ def test_rows_are_kernels_of_networks_of_the_space(file: Path, space: SearchSpac
 
 def test_the_benchmark_prints_its_figures(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     device_latency.main(
-        ["--target", str(file), "--networks", "4", "--seconds", "0.01", "--size", "8", "--unseen-minutes", "0"]
+        ["--target", str(file), "--networks", "6", "--seconds", "0.01", "--size", "8", "--unseen-minutes", "0"]
     )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["figure"] for line in lines] == ["within_10_percent", "median_error", "spearman"]
