@@ -31,7 +31,6 @@ from search_spaces.catalog.mobile import mobile
 
 Floats = npt.NDArray[np.float64]
 FIGURES = ("within_10_percent", "median_error", "spearman")
-PEAK_QUANTILE = 0.95
 LEAST_CALM = 0.5
 UNITS = {"within_10_percent": "share", "median_error": "share", "spearman": ""}
 SEEN_GROUP_SIZES, UNSEEN_GROUP_SIZES = (1, 8), (2, 4)
@@ -92,10 +91,9 @@ def scaled(fitted: Sequence[MeasuredLatency], sums: Floats, fresh: Floats) -> Fl
 
 def roofline(fitted: Sequence[MeasuredLatency], fresh: Sequence[MeasuredLatency]) -> Floats:
     """The roofline with peak and bandwidth as seen in the fastest kernels, scaled to the networks."""
-    rows = [(k, ms) for row in fitted for k, ms in zip(row.kernels, row.kernel_ms, strict=True) if ms > 0]
-    peak = np.quantile([k.macs / ms / 1e6 for k, ms in rows], PEAK_QUANTILE)
-    bandwidth = np.quantile([4 * k.moved_elements / ms / 1e6 for k, ms in rows], PEAK_QUANTILE)
-    model = Roofline(float(peak), float(bandwidth))
+    rows = [(k, ms) for row in fitted for k, ms in zip(row.kernels, row.kernel_ms, strict=True)]
+    model = Roofline.seen_in([k for k, _ in rows], [ms for _, ms in rows])
+    assert model is not None
     sums, new = (np.array([model.predict_ms(row.kernels).sum() for row in some]) for some in (fitted, fresh))
     return scaled(fitted, sums, new)
 

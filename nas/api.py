@@ -138,6 +138,7 @@ def _check(run: Run) -> None:
         from predictors.target import load_target
 
         load_target(run.recipe.target.name)
+    run.check_precision()
 
 
 def _stages(run: Run) -> None:

@@ -176,10 +176,13 @@ def space_sample(
 def profile(
     context: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The target file to write.")] = None,
-    runtime: Annotated[str, typer.Option(help="onnxruntime or torch.")] = "onnxruntime",
+    runtime: Annotated[str, typer.Option(help="onnxruntime, torch or torch_compile.")] = "onnxruntime",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of one inference.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, int8 (onnxruntime on the CPU), fp16 or bf16 (on a GPU).")
+    ] = "fp32",
     minutes: Annotated[float, typer.Option(min=0.05, help="Time budget.")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is measured.")] = 0,
 ) -> None:
@@ -198,7 +201,16 @@ def profile(
         raise typer.BadParameter("missing; it names the target file to write", param_hint="--output / -o")
     from nas.runtimes.profile import profile_to_file
 
-    profile_to_file(output, runtime=runtime, device=device, threads=threads, batch=batch, minutes=minutes, seed=seed)
+    profile_to_file(
+        output,
+        runtime=runtime,
+        device=device,
+        threads=threads,
+        batch=batch,
+        precision=precision,
+        minutes=minutes,
+        seed=seed,
+    )
     typer.echo(f"target: {output}")
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("nas")
 Evaluate = Callable[[Architecture], Mapping[str, float]]
 CALIBRATION_SIZE = 256
+EVALUATED_IN = "fp32"
 
 
 class Run:
@@ -153,6 +154,7 @@ class Run:
                 threads=section.threads,
                 batch=section.batch,
                 minutes=section.minutes,
+                precision=section.precision,
             )
 
     @property
@@ -160,6 +162,22 @@ class Run:
         """Whether an objective or a limit is about time or energy on the target."""
         wanted = {*self.recipe.search.objectives, *self.recipe.search.limits}
         return bool(wanted & {"latency_ms", "energy_mj"})
+
+    def check_precision(self) -> None:
+        """Raise NasError where error and latency would be those of networks in different number formats."""
+        from predictors.target import MEASURED_NOW, load_target
+
+        if not (self.wants_target and self.needs_error) or self.evaluate is not None:
+            return
+        section = self.recipe.target
+        here = section.name == MEASURED_NOW
+        precision = section.precision if here else load_target(section.name).identity.precision
+        if precision != EVALUATED_IN:
+            raise NasError(
+                f"latency_ms and energy_mj of this target are those of {precision} networks, but error is evaluated "
+                f"in {EVALUATED_IN}: no network has both. Take a target in {EVALUATED_IN}, leave error out of "
+                f"objectives and limits, or evaluate {precision} networks with a search.evaluate of your own"
+            )
 
     @cached_property
     def costs(self) -> Costs:
@@ -302,6 +320,7 @@ class Run:
         from nas.margins import searched_limits
         from nas.search.problem import Problem
 
+        self.check_precision()
         section = self.recipe.search
         known = tuple(name for name in self.tables.names)
         return Problem(

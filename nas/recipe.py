@@ -147,14 +147,14 @@ class TargetSection(_Section):
 
     name: Place = "this"
     """"this" machine, measured now; or a packaged target; or the path of a target file."""
-    runtime: Literal["onnxruntime", "torch"] = "onnxruntime"
+    runtime: Literal["onnxruntime", "torch", "torch_compile"] = "onnxruntime"
     """What runs the networks."""
     threads: Count = 1
     """Threads of one inference."""
     minutes: Positive = 5.0
     """Time budget of measuring this machine."""
-    precision: Literal["fp32"] = "fp32"
-    """Number format of the networks on the target."""
+    precision: Literal["fp32", "int8", "fp16", "bf16"] = "fp32"
+    """Number format of the networks on the target: "int8" needs onnxruntime, "fp16" and "bf16" a GPU."""
     batch: Count = 1
     """Images per inference."""
 

@@ -34,7 +34,7 @@ FIGURES: dict[str, Figure] = {
     "nonzero_params": Figure("parameters", "counted", "trainable numbers that are not 0"),
     "weight_bytes": Figure("bytes", "counted", "stored weights, sparse ones with the bits of their index"),
     "activations": Figure("elements", "counted", "outputs of all convolutions and products"),
-    "moved_elements": Figure("elements", "counted", "elements read and written by all operators"),
+    "moved_elements": Figure("elements", "counted", "elements moved by convolutions, products and concatenations"),
     "peak_memory_bytes": Figure("bytes", "counted", "most activation memory alive at once"),
     "training_memory_bytes": Figure("bytes", "counted", "activations kept for the backward pass of one sample"),
 }

@@ -2,7 +2,8 @@
 
 Which operators cost nothing of their own depends on the runtime. `"graph"` is what ONNX Runtime was seen to do: a
 batch norm behind a convolution or linear layer is folded into it, and a cheap activation behind those is computed by
-the same kernel. `"none"` is eager execution: every operator that computes is a kernel. A kernel is derived from one
+the same kernel. `"quantised"` is what it does in int8: of the activations only those that clip are computed by the
+kernel before them. `"none"` is eager execution: every operator that computes is a kernel. A kernel is derived from one
 node alone (its operator, the shapes it reads, the operators that made them), so tables can evaluate it per node.
 """
 
@@ -33,8 +34,9 @@ from search_spaces.operators import (
 )
 from search_spaces.sparsity import Sparsity
 
-Fusion = Literal["graph", "none"]
+Fusion = Literal["graph", "quantised", "none"]
 FUSED_ACTIVATIONS = frozenset({"relu", "relu6", "sigmoid", "hard_sigmoid", "hard_swish"})
+CLIPPING_ACTIVATIONS = frozenset({"relu", "relu6"})
 KINDS: dict[type[Operator], str] = {
     Conv: "conv",
     Linear: "linear",
@@ -112,7 +114,7 @@ def kernel_of(
     """
     if isinstance(op, (Input, Flatten, Dropout)):
         return None
-    if fusion == "graph" and _merged(op, producer_ops):
+    if fusion != "none" and _merged(op, producer_ops, fusion):
         return None
     out_shape = op.infer(in_shapes)
     weights = sum(elements(weight.shape) for weight in op.weights(in_shapes).values())
@@ -133,12 +135,14 @@ def kernel_of(
     )
 
 
-def _merged(op: Operator, producer_ops: Sequence[Operator | type[Operator]]) -> bool:
+def _merged(op: Operator, producer_ops: Sequence[Operator | type[Operator]], fusion: Fusion) -> bool:
     """Whether the kernel of the node's first producer does this operator's work as well."""
     producer = producer_ops[0]
     kind = producer if isinstance(producer, type) else type(producer)
     if isinstance(op, BatchNorm):
         return kind in (Conv, Linear)
+    if isinstance(op, Activation) and fusion == "quantised":
+        return op.kind in CLIPPING_ACTIVATIONS and kind is not Input
     if isinstance(op, Activation):
         return op.kind in FUSED_ACTIVATIONS and kind in (Conv, Linear, BatchNorm)
     return False

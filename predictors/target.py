@@ -21,6 +21,7 @@ from predictors.learning import LearningCurve, learning_curve
 from predictors.roofline import AnalyticEnergy, Roofline
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_text
+from search_spaces.operators import VALUE_BYTES
 
 FORMAT = "nas-target"
 VERSION = 1
@@ -28,6 +29,8 @@ MEASURED_NOW = "this"
 PACKAGED = Path(__file__).parent / "packaged"
 MIN_NETWORKS = 3
 SPREAD = 2.563  # standard deviations between the 10th and the 90th percentile
+GAIN = 1.03
+BYTES_PER_VALUE = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 Provenance = Literal["measured", "analytic"]
 
 
@@ -86,13 +89,28 @@ class EnergyConstants:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Speedup:
+    """Dense time over sparse time of the same kernels: median, and the ends of its 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def gains(self) -> bool:
+        """Whether zeros bring speed beyond doubt, and more than the scatter of repeated measurements."""
+        return self.low > GAIN
+
+
 @dataclass(frozen=True)
 class Target:
     """One target. `peak_gmacs` is 10^9 multiply-adds per second, `bandwidth_gbs` 10^9 bytes per second.
 
     `machine` is the fingerprint of the machine measured, `slowdown` how much slower than in its quiet moments it was
     in the median (1.0: nothing else ran), `learning` how the model's error fell with the networks fitted on. What is
-    not known is `None`.
+    not known is `None`. `sparsity_speedup` says how much faster kernels ran with zeros in their weights, {"0.5" or
+    "2:4": speed-up}; `remarks` what to know of the measurements.
     """
 
     name: str
@@ -107,15 +125,30 @@ class Target:
     energy: EnergyConstants | None = None
     source: str = ""
     learning: LearningCurve | None = None
+    sparsity_speedup: Mapping[str, Speedup] | None = None
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def latency(self) -> LatencyModel:
         """Latency model: learned from the measured rows, or the roofline of an analytic target."""
         if self.provenance == "measured":
             return self.learned
-        assert self.peak_gmacs is not None
-        assert self.bandwidth_gbs is not None
-        return Roofline(self.peak_gmacs, self.bandwidth_gbs, fusion=self.identity.fusion)
+        assert self.roofline is not None
+        return self.roofline
+
+    @cached_property
+    def roofline(self) -> Roofline | None:
+        """Peak and bandwidth as documented, or as the fastest measured kernels reached them; `None`: not known.
+
+        Its `waterline` is the hardware's ridge point in multiply-adds per element.
+        """
+        fusion, value_bytes = self.identity.fusion, BYTES_PER_VALUE.get(self.identity.precision, VALUE_BYTES)
+        if self.peak_gmacs is not None and self.bandwidth_gbs is not None:
+            return Roofline(self.peak_gmacs, self.bandwidth_gbs, fusion=fusion, value_bytes=value_bytes)
+        timed = [row for row in self.fitted if row.kernel_ms]
+        rows = [pair for row in timed for pair in zip(row.kernels, row.kernel_ms, strict=True)]
+        parts, taken = [kernel for kernel, _ in rows], [ms for _, ms in rows]
+        return Roofline.seen_in(parts, taken, fusion=fusion, value_bytes=value_bytes)
 
     @cached_property
     def learned(self) -> LearnedLatency:
@@ -202,6 +235,8 @@ class Target:
             "peak_gmacs": self.peak_gmacs,
             "bandwidth_gbs": self.bandwidth_gbs,
             "energy": None if self.energy is None else asdict(self.energy),
+            "sparsity_speedup": _speedups_data(self.sparsity_speedup),
+            "remarks": list(self.remarks),
             "report": None if self.report is None else asdict(self.report),
             "learning": None if self.learning is None else asdict(self.learning),
             "kernel_fields": _names(Kernel),
@@ -231,6 +266,8 @@ class Target:
                 energy=None if data["energy"] is None else EnergyConstants(**data["energy"]),
                 source=str(data["source"]),
                 learning=LearningCurve.from_json(data.get("learning")),
+                sparsity_speedup=_speedups(data.get("sparsity_speedup")),
+                remarks=tuple(map(str, data.get("remarks", ()))),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NasError(
@@ -314,6 +351,14 @@ def _network(names: Sequence[str], values: Sequence[Any], kernels: int) -> Measu
 
 def _tupled_fields(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     return {name: _tupled(value) for name, value in zip(names, values, strict=True)}
+
+
+def _speedups_data(found: Mapping[str, Speedup] | None) -> dict[str, Any] | None:
+    return None if found is None else {name: asdict(one) for name, one in found.items()}
+
+
+def _speedups(data: Mapping[str, Any] | None) -> dict[str, Speedup] | None:
+    return None if data is None else {str(name): Speedup(**found) for name, found in data.items()}
 
 
 def _number(value: Any) -> float | None:

@@ -6,7 +6,8 @@ backward pass needs). Its torch rule and its source text are registered under th
 `(channels, *spatial)` without the batch axis, so one convolution serves one to three dimensions.
 
 Counting conventions: one multiply-add is one MAC; MACs are counted for convolutions, linear layers and matrix
-products only; parameters are all learnable ones, norm affine and biases included.
+products only; parameters are all learnable ones, norm affine and biases included. Moved elements are those that
+convolutions and linear layers read and write, weights included, each once, and what a concatenation copies.
 """
 
 import math
@@ -357,6 +358,9 @@ class Concat(_Plain):
 
     def layout(self, name: str, layouts: tuple[Layout, ...], shape: Shape) -> Layout:
         return tuple(segment for layout in layouts for segment in layout)
+
+    def counts(self, shapes: tuple[Shape, ...]) -> Counts:
+        return Counts(moved_elements=2 * elements(self.infer(shapes)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from nas.runtimes.timing import Measurement, Reference
 from predictors.kernels import Fusion
-from search_spaces.errors import unknown_name
+from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
 
 Weights = Mapping[str, Mapping[str, Any]]
@@ -16,7 +16,8 @@ Weights = Mapping[str, Mapping[str, Any]]
 class Setting:
     """How networks are run; part of a target's identity.
 
-    `threads` of one inference, `batch` images per inference, `device` "cpu" or "cuda".
+    `threads` of one inference, `batch` images per inference, `device` "cpu" or "cuda", `precision` "fp32", "int8",
+    "fp16" or "bf16" (which of them depends on runtime and device).
     """
 
     threads: int = 1
@@ -38,6 +39,10 @@ class Profile:
     kernel_ms: tuple[float, ...]
     kernels_quiet_share: float
     energy_mj: float | None = None
+
+
+class CannotRun(NasError):
+    """A runtime failed on one network; others may run."""
 
 
 class Runtime(Protocol):
@@ -65,17 +70,37 @@ class Runtime(Protocol):
 
 def known_runtimes() -> tuple[str, ...]:
     """Names that `find_runtime` knows."""
-    return ("onnxruntime", "torch")
+    return ("onnxruntime", "torch", "torch_compile")
 
 
-def find_runtime(name: str) -> Runtime:
-    """The runtime called `name`; `NasError` with near matches when there is none. Loads its library."""
+def find_runtime(name: str, *, precision: str = "fp32") -> Runtime:
+    """The runtime called `name` for networks in `precision`; loads its library.
+
+    `NasError` with near matches when there is none of that name.
+    """
     if name == "onnxruntime":
         from nas.runtimes.onnxruntime import OnnxRuntime
 
-        return OnnxRuntime()
+        return OnnxRuntime(precision)
     if name == "torch":
         from nas.runtimes.torch_eager import TorchEager
 
         return TorchEager()
+    if name == "torch_compile":
+        from nas.runtimes.torch_compile import TorchCompile
+
+        return TorchCompile()
     raise unknown_name("runtime", name, known_runtimes())
+
+
+def check_precision(runtime: str, setting: Setting, legal: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise `NasError` unless `legal`, {device: precisions}, offers the setting's precision on its device."""
+    offered = legal[setting.device]
+    if setting.precision in offered:
+        return
+    elsewhere = [device for device, precisions in legal.items() if setting.precision in precisions]
+    hint = f"; {runtime} runs it on device {' or '.join(map(repr, elsewhere))}" if elsewhere else ""
+    raise NasError(
+        f"precision {setting.precision!r} cannot be measured here; take one of {', '.join(offered)} "
+        f"with {runtime} on device {setting.device!r}{hint}"
+    )

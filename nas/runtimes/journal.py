@@ -1,7 +1,8 @@
 """The journal of a profile under way: one JSON line per network measured, so an interruption loses one at most."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,30 +27,60 @@ class Row:
     attempts: int = 1
 
 
+ENDED = "the process ended while it was measured"
+
+
 class Journal:
-    """Rows in memory, and in a file where `path` is given; rows of an equal `identity` found there are kept."""
+    """Rows in memory, and in a file where `path` is given; rows of an equal `identity` found there are kept.
+
+    `failed` holds the networks that could not be run, {fingerprint: reason}.
+    """
 
     def __init__(self, path: Path | None, identity: Mapping[str, Any]) -> None:
         self._path = path
         self.rows: list[Row] = []
+        self.failed: dict[str, str] = {}
         header = json.dumps({"identity": dict(identity)}, sort_keys=True)
         if path is None:
             return
         lines = path.read_text().splitlines() if path.exists() else []
+        under_way = _under_way(path)
         if lines and lines[0] == header:
-            self.rows = _read(lines[1:])
+            self.rows, self.failed = _read(lines[1:])
+            if under_way.exists():
+                self.failed[under_way.read_text()] = ENDED
+        under_way.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join([header, *map(_line, self.rows)]) + "\n")
+        kept = [*map(_line, self.rows), *(_failure(*failure) for failure in self.failed.items())]
+        path.write_text("\n".join([header, *kept]) + "\n")
 
     def append(self, row: Row) -> None:
         """Keep `row`, on disk too."""
-        self._write(row)
+        self._write(_line(row))
         self.rows.append(row)
 
-    def _write(self, row: Row) -> None:
+    def fail(self, fingerprint: str, reason: str) -> None:
+        """Keep that this network could not be run, on disk too."""
+        self._write(_failure(fingerprint, reason))
+        self.failed[fingerprint] = reason
+
+    @contextmanager
+    def trying(self, fingerprint: str) -> Iterator[None]:
+        """While this lasts, the end of the whole process is taken for the failure of this network."""
+        if self._path is None:
+            yield
+            return
+        under_way = _under_way(self._path)
+        under_way.write_text(fingerprint)
+        try:
+            yield
+        finally:
+            under_way.unlink()
+
+    def _write(self, line: str) -> None:
         if self._path is not None:
             with self._path.open("a") as file:
-                file.write(_line(row) + "\n")
+                file.write(line + "\n")
 
     def better(self, row: Row, doubt: Callable[[Profile], float]) -> None:
         """Keep `row` instead of the earlier one of the same network, or that one when it is doubted less."""
@@ -57,8 +88,17 @@ class Journal:
         old = self.rows[place]
         best = min(old.profile, row.profile, key=doubt)
         row = replace(row, profile=best, attempts=old.attempts + 1)
-        self._write(row)
+        self._write(_line(row))
         self.rows[place] = row
+
+
+def _under_way(path: Path) -> Path:
+    """The file that names the network being measured."""
+    return path.with_name(f"{path.name}.trying")
+
+
+def _failure(fingerprint: str, reason: str) -> str:
+    return json.dumps({"fingerprint": fingerprint, "failed": reason})
 
 
 def _line(row: Row) -> str:
@@ -71,29 +111,35 @@ def _line(row: Row) -> str:
             "latency": asdict(row.profile.latency),
             "kernel_ms": row.profile.kernel_ms,
             "kernels_quiet_share": row.profile.kernels_quiet_share,
+            "energy_mj": row.profile.energy_mj,
             "seconds": row.seconds,
             "attempts": row.attempts,
         }
     )
 
 
-def _read(lines: Sequence[str]) -> list[Row]:
-    """The rows of whole lines, the last of each network; a line cut short ends them."""
+def _read(lines: Sequence[str]) -> tuple[list[Row], dict[str, str]]:
+    """The rows of whole lines, the last of each network, and the failures; a line cut short ends them."""
     rows: dict[str, Row] = {}
+    failed: dict[str, str] = {}
     for line in lines:
         try:
             data = json.loads(line)
+            if "failed" in data:
+                failed[data["fingerprint"]] = data["failed"]
+                continue
             kernels = tuple(Kernel(*map(_tupled, values)) for values in data["kernels"])
             profile = Profile(
                 Measurement(**data["latency"]),
                 tuple(data["kernel_ms"]),
                 data["kernels_quiet_share"],
+                data["energy_mj"],
             )
             name = data["fingerprint"]
             rows[name] = Row(name, data["held_out"], kernels, profile, data["seconds"], data["attempts"])
         except (ValueError, KeyError, TypeError):
             break
-    return list(rows.values())
+    return list(rows.values()), failed
 
 
 def _tupled(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """A meter: one runtime in one setting, with a reference kernel that tells quiet moments from busy ones."""
 
 import time
+from dataclasses import replace
 
-from nas.runtimes.base import Profile, Setting, Weights, find_runtime
+from nas.runtimes.base import CannotRun, Profile, Setting, Weights, find_runtime
+from nas.runtimes.energy import Energy, EnergyMeter, NoMeter, energy_per_run, find_energy_meter
 from nas.runtimes.machine import machine_fingerprint, processor_name
 from nas.runtimes.timing import Measurement, Reference, repeat
 from predictors.target import Identity, Target
@@ -11,18 +13,12 @@ from search_spaces.errors import NasError
 from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
-PRECISIONS = ("fp32",)
-
 
 class Meter:
     """Measures networks on this machine. Raises NasError for an unknown runtime or an impossible setting."""
 
     def __init__(self, runtime: str, setting: Setting) -> None:
-        if setting.precision not in PRECISIONS:
-            raise NasError(
-                f"precision {setting.precision!r} cannot be measured here; take one of {', '.join(PRECISIONS)}"
-            )
-        self.engine = find_runtime(runtime)
+        self.engine = find_runtime(runtime, precision=setting.precision)
         self.setting = setting
         described = self.engine.describe(setting)
         self.identity = Identity(
@@ -40,6 +36,7 @@ class Meter:
             self.engine.prepare(reference_network(), setting=setting),
             clock=time.thread_time if self.single_thread else time.perf_counter,
         )
+        self.energy_meter = _energy_meter(setting.device)
 
     def latency(self, network: Network, weights: Weights | None = None, *, seconds: float = 0.3) -> Measurement:
         """Latency of one inference; random weights unless `weights` are given."""
@@ -50,9 +47,32 @@ class Meter:
             reference=self.reference,
         ).summary()
 
+    def energy(
+        self, network: Network, weights: Weights | None = None, *, seconds: float = 1.0, idle_w: float = 0.0
+    ) -> Energy:
+        """Energy of one inference less that of a device idling at `idle_w`; `NasError` where nothing meters it."""
+        if isinstance(self.energy_meter, NoMeter):
+            raise NasError(f"energy cannot be measured here: {self.energy_meter.reason}")
+        run = self.engine.prepare(network, weights, setting=self.setting)
+        return energy_per_run(run, self.energy_meter, seconds=seconds, idle_w=idle_w)
+
     def profile(self, network: Network, *, seconds: float = 0.3) -> Profile:
-        """Latency and the time of each kernel."""
-        return self.engine.profile(network, setting=self.setting, seconds=seconds, reference=self.reference)
+        """Latency, the time of each kernel, and energy where it is metered.
+
+        Raises CannotRun where the runtime fails on this network. A meter that fails is not asked again.
+        """
+        try:
+            found = self.engine.profile(network, setting=self.setting, seconds=seconds, reference=self.reference)
+        except Exception as error:  # the libraries' errors have no class in common
+            kind = "" if isinstance(error, NasError) else f"{type(error).__name__}: "
+            raise CannotRun(kind + str(error).strip().partition("\n")[0]) from error
+        if isinstance(self.energy_meter, NoMeter):
+            return found
+        try:
+            return replace(found, energy_mj=self.energy(network, seconds=seconds).energy_mj)
+        except NasError as error:
+            self.energy_meter = NoMeter(str(error))
+            return found
 
 
 def meter_for(target: Target) -> Meter:
@@ -65,6 +85,14 @@ def meter_for(target: Target) -> Meter:
     identity = target.identity
     setting = Setting(identity.threads, identity.batch, identity.device, identity.precision)
     return Meter(identity.runtime, setting)
+
+
+def _energy_meter(device: str) -> EnergyMeter | NoMeter:
+    """The meter of the device; one that may not be read is as good as none, with the remedy as the reason."""
+    try:
+        return find_energy_meter(device)
+    except NasError as error:
+        return NoMeter(str(error))
 
 
 def reference_network() -> Network:

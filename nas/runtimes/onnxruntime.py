@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,19 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from nas.runtimes.base import Profile, Setting, Weights
-from nas.runtimes.onnx_graph import TENSOR, network_to_onnx
-from nas.runtimes.profiled import profile_session
+from nas.runtimes.attribution import attribute
+from nas.runtimes.base import Profile, Setting, Weights, check_precision
+from nas.runtimes.onnx_graph import network_to_onnx
+from nas.runtimes.profiled import kernel_events, node_names, profile_session
 from nas.runtimes.timing import Measurement, Reference, repeat
-from predictors.kernels import Fusion, kernel_nodes
+from predictors.kernels import Fusion
 from search_spaces.errors import NasError
 from search_spaces.network import Network
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PRECISIONS = {"cpu": ("fp32", "int8"), "cuda": ("fp32", "fp16")}
 ERRORS_ONLY = 3
-BLOCKED, FUSED = "_nchwc", "fused "
+IN_USE, RISEN, PEAK = "mem_bytes_requested_in_use", "mem_requested_in_use_delta", "mem_in_use_peak"
 
 
 def measure_ms(
@@ -37,10 +40,12 @@ def measure_ms(
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU (or CUDA where its GPU build is installed)."""
+    """ONNX Runtime on the CPU (or CUDA where its GPU build is installed), for networks in `precision`."""
 
     name = "onnxruntime"
-    fusion: Fusion = "graph"
+
+    def __init__(self, precision: str = "fp32") -> None:
+        self.fusion: Fusion = "quantised" if precision == "int8" else "graph"
 
     def describe(self, setting: Setting) -> dict[str, str]:
         """Version of ONNX Runtime; `NasError` when it has no provider for the device."""
@@ -51,12 +56,12 @@ class OnnxRuntime:
                 f"{', '.join(onnxruntime.get_available_providers())}. "
                 "Take device 'cpu' or install onnxruntime-gpu"
             )
+        check_precision(self.name, setting, PRECISIONS)
         return {"software": f"onnxruntime {onnxruntime.__version__}"}
 
     def prepare(self, network: Network, weights: Weights | None = None, *, setting: Setting) -> Callable[[], None]:
         """Return a function that runs one inference of `network` on random input."""
-        model = network_to_onnx(network, weights, batch=setting.batch)
-        return _runner(_session(model, _options(setting), setting))
+        return _runner(_session(_model(network, weights, setting), _options(setting), setting))
 
     def profile(
         self,
@@ -72,18 +77,36 @@ class OnnxRuntime:
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "run")
             options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-            model = network_to_onnx(network, batch=setting.batch)
-            session = _session(model, options, setting)
+            session = _session(_model(network, None, setting), options, setting)
+            events: list[dict[str, Any]] = []
+
+            def recorded() -> list[dict[str, Any]]:
+                events.extend(json.loads(Path(session.end_profiling()).read_text()))
+                return events
+
             found = profile_session(
                 _runner(session),
-                lambda: json.loads(Path(session.end_profiling()).read_text()),
+                recorded,
                 seconds=seconds,
                 single_thread=setting.threads == 1,
                 reference=reference,
             )
             optimised = onnx.load(options.optimized_model_filepath)
-        kernel_ms = attribute(network, optimised.graph, found.node_ms)
+        graph = optimised.graph
+        for node, name in zip(graph.node, node_names([node.name for node in graph.node], events), strict=True):
+            node.name = name
+        kernel_ms = attribute(network, graph, found.node_ms, fusion=self.fusion)
         return Profile(found.latency, kernel_ms, found.nodes_quiet_share)
+
+
+def _model(network: Network, weights: Weights | None, setting: Setting) -> bytes:
+    """The network as a model in the setting's precision."""
+    model = network_to_onnx(network, weights, batch=setting.batch)
+    if setting.precision == "fp32":
+        return model
+    from nas.runtimes.precision import halved, quantised
+
+    return quantised(model) if setting.precision == "int8" else halved(model)
 
 
 def _options(setting: Setting) -> Any:
@@ -108,82 +131,38 @@ def _runner(session: Any) -> Callable[[], None]:
     return run
 
 
-def attribute(network: Network, optimised: onnx.GraphProto, spent_ms: dict[str, float]) -> tuple[float, ...]:
-    """Share the times of the optimised graph's nodes out to the kernels of `network`.
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """Bytes of activations that ONNX Runtime held at the peak of one inference, its caller's input left out.
 
-    A fused node carries the name of one node it was made from. A change of memory layout belongs to the node that
-    needs the plain layout (its reader when leaving the blocked layout, its writer when entering it). What was merged
-    away belongs to the kernel that did the work.
+    `activation_bytes` are those of tensors, `working_bytes` with what kernels need while they run.
     """
-    owner_of = _Owners(network, optimised)
-    found = kernel_nodes(network)
-    position = {i: p for p, (i, _) in enumerate((i, k) for i, k in found if k is not None)}
-    has_kernel = {i: kernel is not None for i, kernel in found}
-    times = [0.0] * len(position)
-    for place, node in enumerate(optimised.node):
-        index = owner_of.resolve(place)
-        while index is not None and not has_kernel.get(index, False):
-            inputs = network.nodes[index].inputs
-            index = inputs[0] if inputs else None
-        if index is not None:
-            times[position[index]] += spent_ms.get(node.name, 0.0)
-    return tuple(times)
+
+    activation_bytes: int
+    working_bytes: int
 
 
-class _Owners:
-    """Finds the node of a network that a node of the optimised graph comes from."""
+def peak_memory(network: Network, *, setting: Setting | None = None) -> PeakMemory:
+    """What ONNX Runtime's own allocator counts in one inference of `network`.
 
-    def __init__(self, network: Network, optimised: onnx.GraphProto) -> None:
-        self._nodes = optimised.node
-        self._index = network.index
-        self._outputs = dict(network.outputs)
-        self._writer = {out: i for i, node in enumerate(self._nodes) for out in node.output}
-        self._readers: dict[str, list[int]] = {}
-        for i, node in enumerate(self._nodes):
-            for source in node.input:
-                self._readers.setdefault(source, []).append(i)
-
-    def resolve(self, place: int) -> int | None:
-        """Index in the network, or `None` when nothing tells."""
-        node = self._nodes[place]
-        if node.op_type == "ReorderInput":
-            return self._first(self._writers(place)) or self._first(self._followers(place))
-        if node.op_type == "ReorderOutput":
-            return self._first(self._followers(place)) or self._first(self._writers(place))
-        own = self._own(place)
-        return own if own is not None else self._first(self._followers(place))
-
-    def _own(self, place: int) -> int | None:
-        """What the node's name, or that of its output, tells."""
-        node = self._nodes[place]
-        found = self._named(node.name)
-        for out in node.output:
-            found = self._outputs.get(out, self._named(out)) if found is None else found
-        return found
-
-    def _named(self, name: str) -> int | None:
-        if name.endswith(BLOCKED) and name.removesuffix(BLOCKED) in self._outputs:
-            return self._outputs[name.removesuffix(BLOCKED)]
-        name = name.removesuffix(BLOCKED).removesuffix(TENSOR).removeprefix(FUSED)
-        while name:
-            if name in self._index:
-                return self._index[name]
-            name = name.rpartition("/" if "/" in name else ".")[0]
-        return None
-
-    def _writers(self, place: int) -> Iterator[int]:
-        """The node that wrote the first input, and those before it along first inputs."""
-        source = self._nodes[place].input[0]
-        while source in self._writer:
-            yield self._writer[source]
-            source = self._nodes[self._writer[source]].input[0]
-
-    def _followers(self, place: int) -> Iterator[int]:
-        """The first reader of the output, and those behind it."""
-        readers = self._readers.get(self._nodes[place].output[0])
-        while readers:
-            yield readers[0]
-            readers = self._readers.get(self._nodes[readers[0]].output[0])
-
-    def _first(self, places: Iterator[int]) -> int | None:
-        return next((own for own in map(self._own, places) if own is not None), None)
+    The first inference is looked at: later ones use one block planned from it. `NasError` where this version of ONNX
+    Runtime does not tell (1.31 does).
+    """
+    setting = setting or Setting()
+    with tempfile.TemporaryDirectory(prefix="nas-memory-") as folder:
+        options = _options(setting)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "run")
+        session = _session(_model(network, None, setting), options, setting)
+        _runner(session)()
+        events = json.loads(Path(session.end_profiling()).read_text())
+    told = [event["args"] for _, event in kernel_events(events)]
+    if not told or any(key not in told[0] for key in (IN_USE, RISEN, PEAK)):
+        raise NasError(
+            f"onnxruntime {onnxruntime.__version__} does not tell how much memory it uses: install 1.31 or newer"
+        )
+    weights = int(told[0][IN_USE]) - int(told[0][RISEN])
+    return PeakMemory(
+        max(int(row[IN_USE]) for row in told) - weights,
+        max(int(row[PEAK]) for row in told) - weights,
+    )

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from nas.console import Step, progress
-from nas.runtimes.base import Profile, Runtime, Setting
+from nas.runtimes.base import CannotRun, Profile, Runtime, Setting
 from nas.runtimes.doubt import Usual
+from nas.runtimes.energy import NoMeter
 from nas.runtimes.journal import Journal, Row
 from nas.runtimes.machine import machine_fingerprint
 from nas.runtimes.meter import Meter
 from nas.runtimes.report import print_report
+from nas.runtimes.sparsity import measure_sparsity
 from predictors.kernels import Kernel, kernels
 from predictors.plan import Planned, plan
 from predictors.target import MEASURED_NOW, Identity, MeasuredNetwork, Target
@@ -31,6 +33,9 @@ PLANNED_NETWORKS = 250
 SHORTEST_S, LONGEST_S = 0.05, 0.3
 SECOND_LOOKS = 0.65
 MOST_ATTEMPTS = 4
+MOST_FAILURES = 10
+SPARSITY_SHARE = 0.02
+SHOWN, NAMED = 8, 3
 
 
 def default_spaces() -> tuple[SearchSpace, ...]:
@@ -62,13 +67,14 @@ def profile(
     again. `step` advances in seconds. Rows go to the file `journal` as they come; rows found there are taken over,
     so after an interruption the same call goes on where it was.
 
-    Raises NasError for an unknown runtime, an impossible setting, or too few networks measured.
+    Networks that the runtime fails on are left out and named in the target's remarks. Raises NasError for an unknown
+    runtime, an impossible setting, too few networks measured, or a runtime that fails on most of them.
     """
     meter = Meter(runtime, setting or Setting())
     engine, identity = meter.engine, meter.identity
     notes = Journal(journal, {**asdict(identity), **machine_fingerprint()})
     generator = rng if rng is not None else np.random.default_rng(len(notes.rows))
-    measured = {row.fingerprint: row.kernels for row in notes.rows}
+    measured = {row.fingerprint: row.kernels for row in notes.rows} | dict.fromkeys(notes.failed, ())
     planned = chain(
         plan(spaces, generator, fusion=engine.fusion, measured=measured) if spaces else (),
         plan(default_spaces(), generator, fusion=engine.fusion, measured=measured),
@@ -88,7 +94,10 @@ def profile(
         if item is None:
             break
         networks[item.network.fingerprint] = item.network
-        found = meter.profile(item.network, seconds=seconds)
+        found = _profiled(meter, item.network, notes, seconds)
+        if found is None:
+            del networks[item.network.fingerprint]
+            continue
         row = _row(item, found, engine, clock() - start)
         if again is None:
             notes.append(row)
@@ -96,8 +105,40 @@ def profile(
             notes.better(row, Usual.of([old.profile for old in notes.rows]).doubt)
         if step is not None:
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
-    machine, slowdown = machine_fingerprint(), meter.reference.slowdown
-    return target_of(name, identity, notes.rows, machine=machine, slowdown=slowdown).with_learning_curve()
+    target = replace(
+        target_of(name, identity, notes.rows, machine=machine_fingerprint(), slowdown=meter.reference.slowdown),
+        sparsity_speedup=measure_sparsity(engine, meter.setting, seconds=SPARSITY_SHARE * budget),
+        remarks=_remarks(meter, notes),
+    )
+    return target.with_learning_curve()
+
+
+def _profiled(meter: Meter, network: Network, notes: Journal, seconds: float) -> Profile | None:
+    """Measure `network`; `None` where the runtime fails on it, `NasError` where it fails on most networks."""
+    try:
+        with notes.trying(network.fingerprint):
+            return meter.profile(network, seconds=seconds)
+    except CannotRun as error:
+        notes.fail(network.fingerprint, str(error))
+    if len(notes.failed) >= MOST_FAILURES and len(notes.failed) > len(notes.rows):
+        reason = notes.failed[network.fingerprint]
+        raise NasError(
+            f"{meter.engine.name} failed on {len(notes.failed)} of {len(notes.failed) + len(notes.rows)} networks, "
+            f"the last time with: {reason}. Profile another space, or take another runtime"
+        )
+    return None
+
+
+def _remarks(meter: Meter, notes: Journal) -> tuple[str, ...]:
+    """What the measurements lack, and why."""
+    found: list[str] = []
+    if notes.failed:
+        listed = "; ".join(f"{name[:SHOWN]} ({reason})" for name, reason in list(notes.failed.items())[:NAMED])
+        count = "1 network" if len(notes.failed) == 1 else f"{len(notes.failed)} networks"
+        found.append(f"{count} could not be run and left out: {listed}.")
+    if isinstance(meter.energy_meter, NoMeter):
+        found.append(f"Energy was not measured: {meter.energy_meter.reason}.")
+    return tuple(found)
 
 
 def _most_doubtful(notes: Journal, networks: Mapping[str, Network]) -> Planned | None:
@@ -161,6 +202,7 @@ def profile_to_file(
     device: str = "cpu",
     threads: int = 1,
     batch: int = 1,
+    precision: str = "fp32",
     minutes: float = 5.0,
     seed: int = 0,
 ) -> Target:
@@ -170,9 +212,9 @@ def profile_to_file(
     """
     if output.is_dir():
         raise NasError(f"{output} is a folder; name a file for the target, such as {output / 'target.json'}")
-    setting = Setting(threads=threads, batch=batch, device=device)
+    setting = Setting(threads=threads, batch=batch, device=device, precision=precision)
     journal = output.with_name(f".{output.name}.rows")
-    with progress(f"measuring {runtime} on {device}", 60 * minutes) as step:
+    with progress(f"measuring {runtime} on {device} in {precision}", 60 * minutes) as step:
         target = profile(
             () if space is None else (space,),
             runtime=runtime,

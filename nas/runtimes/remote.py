@@ -218,7 +218,7 @@ def _energy_mj(lines: Sequence[Line]) -> float | None:
 
 def _profile(line: Line, item: BundledNetwork) -> Profile:
     """A row of the bundle's script."""
-    from nas.runtimes.onnxruntime import attribute
+    from nas.runtimes.attribution import attribute
 
     nodes = _nodes(line)
     latency = Measurement(

@@ -1,12 +1,14 @@
 """The hold-out report of a target as a person reads it."""
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from predictors.holdout import Accuracy, HoldoutReport
 from predictors.learning import LearningCurve
-from predictors.target import Target
+from predictors.target import Speedup, Target
 
 BUSY = 1.2
 FEW_HELD_OUT = 10
@@ -82,4 +84,21 @@ def warnings(target: Target) -> list[str]:
         found.append(f"Only {target.report.networks.count} networks were held out; more measurements would tell more.")
     if target.of_kernels:
         found.append("Made from single kernels: how they add up in a network was not measured.")
-    return found
+    if target.sparsity_speedup:
+        found.append(sparsity_text(target.sparsity_speedup))
+    return [*found, *target.remarks]
+
+
+def sparsity_text(found: Mapping[str, Speedup]) -> str:
+    """One sentence on what the speed-ups with zeros in weights say."""
+    shown = ", ".join(
+        f"{_pattern(name)} {one.ratio:.2f}x ({one.low:.2f} to {one.high:.2f})" for name, one in found.items()
+    )
+    faster = [_pattern(name) for name, one in found.items() if one.gains]
+    if faster:
+        return f"Of zeros in weights, {' and '.join(faster)} bring speed here, which predictions leave out: {shown}."
+    return f"Zeros in weights bring no speed here, so predictions take sparse layers as dense: {shown}."
+
+
+def _pattern(name: str) -> str:
+    return f"pattern {name}" if ":" in name else f"{100 * float(name):.0f} %"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nas.modules import TORCH, Mode, execute
-from nas.runtimes.base import Profile, Setting, Weights
+from nas.runtimes.base import Profile, Setting, Weights, check_precision
 from nas.runtimes.onnx_graph import random_weights
 from nas.runtimes.timing import Reference, repeat
 from predictors.kernels import Fusion, kernel_nodes
@@ -18,6 +18,8 @@ from search_spaces.network import Network
 
 KERNEL_SHARE = 0.5
 MODE = Mode(zeros_applied=True)
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "fp16", "bf16")}
 TensorWeights = dict[str, dict[str, Tensor]]
 
 
@@ -33,6 +35,7 @@ class TorchEager:
             raise NasError(
                 f"PyTorch finds no device {setting.device!r} here; take device 'cpu', or install a build for CUDA"
             )
+        check_precision(self.name, setting, PRECISIONS)
         described = {"software": f"torch {torch.__version__}"}
         if setting.device == "cuda":
             described["device_name"] = torch.cuda.get_device_name()
@@ -40,13 +43,13 @@ class TorchEager:
 
     def prepare(self, network: Network, weights: Weights | None = None, *, setting: Setting) -> Callable[[], None]:
         """Return a function that runs one inference of `network` on random input."""
-        tensors = _tensors(network, weights, setting)
-        x = _input(network, setting)
+        tensors = tensors_of(network, weights, setting)
+        x = random_input(network, setting)
 
         def run() -> None:
-            with _threads(setting), torch.inference_mode():
+            with threads_of(setting), torch.inference_mode():
                 execute(network, tensors, x, mode=MODE)
-                _wait(setting)
+                wait(setting)
 
         return run
 
@@ -59,25 +62,34 @@ class TorchEager:
         reference: Reference | None = None,
     ) -> Profile:
         """Measure operator by operator, then whole."""
-        rows: list[tuple[float, ...]] = []
-        tensors = _tensors(network, None, setting)
-        x = _input(network, setting)
-
-        def stepwise() -> None:
-            with _threads(setting), torch.inference_mode():
-                rows.append(_timed_pass(network, tensors, x, setting))
-
-        alone = setting.threads == 1 and setting.device == "cpu"
-        kernels = repeat(stepwise, seconds=KERNEL_SHARE * seconds, single_thread=alone, reference=reference)
+        kernel_ms, quiet_share = self.kernel_times(
+            network, setting=setting, seconds=KERNEL_SHARE * seconds, reference=reference
+        )
         latency = repeat(
             self.prepare(network, setting=setting),
             seconds=(1 - KERNEL_SHARE) * seconds,
-            single_thread=alone,
+            single_thread=setting.threads == 1 and setting.device == "cpu",
             reference=reference,
         )
+        return Profile(latency.summary(), kernel_ms, quiet_share)
+
+    def kernel_times(
+        self, network: Network, *, setting: Setting, seconds: float, reference: Reference | None = None
+    ) -> tuple[tuple[float, ...], float]:
+        """Milliseconds of each operator that computes, and the share of undisturbed repetitions."""
+        rows: list[tuple[float, ...]] = []
+        tensors = tensors_of(network, None, setting)
+        x = random_input(network, setting)
+
+        def stepwise() -> None:
+            with threads_of(setting), torch.inference_mode():
+                rows.append(_timed_pass(network, tensors, x, setting))
+
+        alone = setting.threads == 1 and setting.device == "cpu"
+        kernels = repeat(stepwise, seconds=seconds, single_thread=alone, reference=reference)
         counted = kernels.counted_by_wall()
         taken = np.median(np.array(rows[-len(counted) :])[counted], axis=0)
-        return Profile(latency.summary(), tuple((1e3 * taken).tolist()), kernels.quiet_share)
+        return tuple((1e3 * taken).tolist()), kernels.quiet_share
 
 
 def _timed_pass(network: Network, weights: TensorWeights, x: Tensor, setting: Setting) -> tuple[float, ...]:
@@ -90,33 +102,39 @@ def _timed_pass(network: Network, weights: TensorWeights, x: Tensor, setting: Se
         own = weights.get(node.weights_path, {})
         before = time.perf_counter()
         values[i] = TORCH[type(node.op)](node.op, inputs, own, MODE)
-        _wait(setting)
+        wait(setting)
         if kernel is not None:
             taken.append(time.perf_counter() - before)
     return tuple(taken)
 
 
-def _tensors(network: Network, weights: Weights | None, setting: Setting) -> TensorWeights:
+def tensors_of(network: Network, weights: Weights | None, setting: Setting) -> TensorWeights:
+    """`weights`, or random ones, on the setting's device and in its precision."""
     given = random_weights(network, np.random.default_rng(0)) if weights is None else weights
     return {
-        path: {name: torch.as_tensor(value).to(setting.device) for name, value in tensors.items()}
+        path: {
+            name: torch.as_tensor(value).to(setting.device, DTYPES[setting.precision])
+            for name, value in tensors.items()
+        }
         for path, tensors in given.items()
     }
 
 
-def _input(network: Network, setting: Setting) -> Tensor:
+def random_input(network: Network, setting: Setting) -> Tensor:
+    """A batch of standard normal input [batch, channels, *spatial]."""
     generator = torch.Generator().manual_seed(0)
     shape = (setting.batch, *network.input.shape)
-    return torch.randn(shape, generator=generator).to(setting.device)
+    return torch.randn(shape, generator=generator).to(setting.device, DTYPES[setting.precision])
 
 
-def _wait(setting: Setting) -> None:
+def wait(setting: Setting) -> None:
+    """Return when the device has done what was asked of it."""
     if setting.device == "cuda":
         torch.cuda.synchronize()
 
 
 @contextmanager
-def _threads(setting: Setting) -> Iterator[None]:
+def threads_of(setting: Setting) -> Iterator[None]:
     """Run with the setting's number of threads and put the caller's back."""
     before = torch.get_num_threads()
     if before == setting.threads:

@@ -1,6 +1,7 @@
 """Runs from Python: a space no recipe names, an evaluate of the user's own, resuming, refusals."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import nas
 import search_spaces as ss
 from nas.api import run_recipe
 from nas.recipe import Recipe, recipe_from
+from predictors.target import load_target
 from search_spaces import Architecture, NasError, NetworkBuilder, Pick, Tensor
 from search_spaces.catalog import mobile
 
@@ -68,6 +70,23 @@ def test_a_run_is_not_continued_under_other_settings(tmp_path: Path) -> None:
 def test_limits_nobody_can_meet_are_refused_with_what_can_be_reached(tmp_path: Path) -> None:
     with pytest.raises(NasError, match=r"params may be at most 10, but the smallest .* is \d[\d,]+ \("):
         run_recipe(hardware(limits={"params": 10}), root=tmp_path)
+
+
+@pytest.mark.parametrize("target", [{"precision": "int8"}, {"name": "int8.json"}])
+def test_error_and_latency_in_different_number_formats_are_refused(
+    target: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    packaged = load_target("raspberry_pi_5")
+    replace(packaged, identity=replace(packaged.identity, precision="int8")).save(tmp_path / "int8.json")
+    data = {
+        "space": {"name": "mobile", "options": SMALL},
+        "target": target,
+        "search": {"objectives": ["error", "latency_ms"], **QUICK},
+    }
+    with pytest.raises(NasError, match="those of int8 networks, but error is evaluated in fp32"):
+        run_recipe(recipe_from(data), root=tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:

@@ -67,6 +67,24 @@ def test_the_report_is_of_networks_that_were_not_fitted(target: Target) -> None:
     assert written["networks"]["median_error"] == target.report.networks.median_error
 
 
+def test_files_without_the_newer_fields_are_read(target: Target) -> None:
+    old = json.loads(target.to_json())
+    for name in ("sparsity_speedup", "remarks"):
+        del old[name]
+    place = old["network_fields"].index("energy_mj")
+    for row in (old["network_fields"], *old["networks"]):
+        del row[place]
+    assert Target.from_json(json.dumps(old)) == target
+
+
+def test_the_ridge_of_a_measured_target_is_that_of_its_fastest_kernels(target: Target) -> None:
+    roofline = target.roofline
+    assert roofline is not None
+    rates = [k.macs / ms / 1e6 for row in target.fitted for k, ms in zip(row.kernels, row.kernel_ms, strict=True)]
+    assert min(rates) < roofline.peak_gmacs <= max(rates)
+    assert Target("desk", "measured", IDENTITY, {}).roofline is None
+
+
 def test_energy_is_known_only_from_sourced_constants(target: Target) -> None:
     assert target.energy_model is None
     constants = EnergyConstants(4.6, 160.0, "Horowitz 2014, 45 nm")

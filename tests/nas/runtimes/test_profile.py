@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import device_latency
 from nas.runtimes.base import Profile, Setting
-from nas.runtimes.journal import Journal, Row
+from nas.runtimes.journal import ENDED, Journal, Row
 from nas.runtimes.profile import FEWEST_NETWORKS, profile, profile_to_file
 from nas.runtimes.report import print_report, prospects, warnings
 from nas.runtimes.timing import Measurement
@@ -101,6 +102,55 @@ def test_a_journal_of_another_setting_is_not_taken_over(tmp_path: Path) -> None:
     assert '"threads": 2' in (tmp_path / "rows").read_text()
 
 
+def padded_beyond_the_window(paddings: Sequence[int]) -> SearchSpace:
+    """Networks of which those that pad a pooling more than its window are refused by ONNX Runtime."""
+
+    def space(net, pick):  # type: ignore[no-untyped-def]
+        x = net.conv(net.input(1, 8, 8), pick("width", tuple(range(4, 40))))
+        x = net.pool(x, "max", kernel=1, stride=1, padding=pick("padding", tuple(paddings)))
+        return net.linear(net.flatten(net.global_pool(x)), 2)
+
+    return SearchSpace(space)
+
+
+def test_networks_that_the_runtime_fails_on_are_left_out_and_named(tmp_path: Path) -> None:
+    target = profile([padded_beyond_the_window((0, 2))], minutes=BRIEF, journal=tmp_path / "rows")
+    lines = [json.loads(line) for line in (tmp_path / "rows").read_text().splitlines()[1:]]
+    failed = [line for line in lines if "failed" in line]
+    assert failed
+    assert len(target.networks) >= FEWEST_NETWORKS
+    (remark,) = [text for text in target.remarks if "could not be run" in text]
+    assert remark.startswith(f"{len(failed)} network")
+    assert failed[0]["fingerprint"][:8] in remark
+    again = Journal(tmp_path / "rows", json.loads((tmp_path / "rows").read_text().splitlines()[0])["identity"])
+    assert set(again.failed) == {line["fingerprint"] for line in failed}
+    assert not set(again.failed) & {row.fingerprint for row in again.rows}
+
+
+def test_a_runtime_that_fails_on_everything_is_told_at_once() -> None:
+    with pytest.raises(NasError, match=r"onnxruntime failed on 10 of 10 networks, the last time with: .*pad"):
+        profile([padded_beyond_the_window((2,))], minutes=BRIEF)
+
+
+def test_a_network_that_ended_the_process_is_not_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "rows", {})
+    with journal.trying("harmless"):
+        assert (tmp_path / "rows.trying").read_text() == "harmless"
+    assert not (tmp_path / "rows.trying").exists()
+    (tmp_path / "rows.trying").write_text("deadly")
+    assert Journal(tmp_path / "rows", {}).failed == {"deadly": ENDED}
+    assert Journal(tmp_path / "rows", {}).failed == {"deadly": ENDED}
+    assert Journal(tmp_path / "rows", {"other": 1}).failed == {}
+
+
+def test_zeros_are_measured_with_the_rest(file: Path) -> None:
+    target = load_target(file)
+    assert target.sparsity_speedup is not None
+    assert set(target.sparsity_speedup) == {"0.5", "0.75", "0.9", "2:4"}
+    energy = {network.energy_mj for network in target.networks}
+    assert (energy == {None}) == any("Energy was not measured" in text for text in target.remarks)
+
+
 def test_the_less_doubtful_measurement_is_kept(tmp_path: Path) -> None:
     def row(ms: float) -> Row:
         return Row("a", False, (), Profile(Measurement(ms, ms, ms, 10, 1.0), (), 1.0), 1.0)
@@ -157,6 +207,13 @@ def test_a_busy_machine_is_told() -> None:
     busy = Target("x", "analytic", target.identity, {}, slowdown=1.5, peak_gmacs=1.0, bandwidth_gbs=1.0)
     assert "50 % slower" in warnings(busy)[0]
     assert warnings(target) == []
+
+
+def test_int8_is_profiled_to_a_file(tmp_path: Path, space: SearchSpace) -> None:
+    target = profile_to_file(tmp_path / "int8.json", space=space, precision="int8", minutes=BRIEF)
+    assert load_target(tmp_path / "int8.json").identity == target.identity
+    assert (target.identity.precision, target.identity.fusion) == ("int8", "quantised")
+    assert {kernel.detail for kernel in target.kernels if kernel.kind == "activation"} <= {"sigmoid", "hard_swish"}
 
 
 def test_impossible_requests_are_refused(tmp_path: Path) -> None:
