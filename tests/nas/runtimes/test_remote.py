@@ -66,6 +66,16 @@ def test_what_the_script_measured_is_a_target(results: Path, bundle: Bundle, tmp
     assert target.metered == ()
 
 
+def test_no_time_of_an_executed_node_is_lost(results: Path, bundle: Bundle) -> None:
+    spent: dict[str, list[float]] = {}
+    with results.open(newline="") as file:
+        for row in csv.DictReader(file):
+            spent.setdefault(row["network"], []).append(sum(ms for *_, ms in json.loads(row["nodes"])))
+    target = imported(results, bundle).target
+    for network, item in zip(target.networks, bundle.networks, strict=True):
+        assert any(sum(network.kernel_ms) == pytest.approx(total, abs=1e-5) for total in spent[item.name])
+
+
 def test_energy_that_a_person_added_is_kept(results: Path, bundle: Bundle, tmp_path: Path) -> None:
     def add(rows: list[Row]) -> None:
         for i, row in enumerate(rows):
