@@ -21,6 +21,13 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Torch's global generator starts each test from the same seed."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
 @pytest.fixture
 def own_imports() -> Iterator[None]:
     """What the test adds to `sys.path` and imports as `model` (an exported network's file) ends with it."""

@@ -103,10 +103,10 @@ def test_one_to_three_dimensions_train(spatial: tuple[int, ...]) -> None:
         return ss.blocks.classifier(net, x, 3)
 
     module = NetworkModule(build(space))
-    optimiser = torch.optim.SGD(module.parameters(), lr=0.5)
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.2)
     x, target = torch.randn(8, 2, *spatial), torch.arange(8) % 3
     losses = []
-    for _ in range(40):
+    for _ in range(100):
         loss = functional.cross_entropy(module(x), target)
         optimiser.zero_grad()
         loss.backward()
