@@ -97,7 +97,7 @@ def sparsity_text(found: Mapping[str, Speedup]) -> str:
     faster = [_pattern(name) for name, one in found.items() if one.gains]
     if faster:
         return f"Of zeros in weights, {' and '.join(faster)} bring speed here, which predictions leave out: {shown}."
-    return f"Zeros in weights bring no speed here, so predictions take sparse layers as dense: {shown}."
+    return f"Zeros in weights were not seen to bring speed here, so predictions take sparse layers as dense: {shown}."
 
 
 def _pattern(name: str) -> str:

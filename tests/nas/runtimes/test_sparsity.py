@@ -45,7 +45,9 @@ def test_a_dense_runtime_gains_nothing() -> None:
     for one in found.values():
         assert (one.ratio, one.low, one.high) == pytest.approx((1.0, 1.0, 1.0))
         assert not one.gains
-    assert "bring no speed here, so predictions take sparse layers as dense: 50 % 1.00x" in sparsity_text(found)
+    assert "not seen to bring speed here, so predictions take sparse layers as dense: 50 % 1.00x" in sparsity_text(
+        found
+    )
 
 
 def test_a_runtime_that_leaves_zeros_out_gains_by_their_share() -> None:
