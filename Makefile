@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 WORKERS ?= 2
 CHECKED := nas search_spaces predictors benchmarks
@@ -14,14 +15,18 @@ help: ## show this list
 
 setup: $(READY) ## make the virtual environment and install everything into it
 
-$(READY): pyproject.toml setup.py constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	@touch $@
+
+$(READY): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
-quickstart: $(READY) ## search small networks for handwritten digits on this machine (minutes)
+quickstart: $(INSTALLED) ## search small networks for handwritten digits on this machine (minutes)
 	$(BIN)/nas run quickstart $(if $(wildcard runs/quickstart/recipe.toml),--resume)
 	@echo "Open the report: $(CURDIR)/runs/quickstart/report.html"
 
