@@ -149,8 +149,9 @@ def _non_negative(amounts: Floats, ms: Floats) -> Floats:
 
 def _boosted(features: Floats, residual: Floats) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    return HistGradientBoostingRegressor(
+    model = HistGradientBoostingRegressor(
         max_iter=80,
         learning_rate=0.12,
         max_leaf_nodes=15,
@@ -158,7 +159,9 @@ def _boosted(features: Floats, residual: Floats) -> Any:
         l2_regularization=1.0,
         early_stopping=False,
         random_state=0,
-    ).fit(features, residual)
+    )
+    with threadpool_limits(1):  # threads that wait for each other cost more than these few rows
+        return model.fit(features, residual)
 
 
 def _strength(features: Floats, amounts: Floats, logs: Floats, network: npt.NDArray[np.int64]) -> float:
