@@ -108,7 +108,8 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import pathlib, time\ndef space(net, pick):\n    pathlib.Path('ready').touch()\n    time.sleep(60)\n"
     )
-    code = "from nas.cli import main; raise SystemExit(main())"
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background shell ignores it
+    code = f"{heard}; from nas.cli import main; raise SystemExit(main())"
     with subprocess.Popen(
         [sys.executable, "-c", code, "space", "sample", "slow.py:space"],
         cwd=tmp_path,
