@@ -28,6 +28,7 @@ from search_spaces.catalog.mobile import mobile
 
 Floats = npt.NDArray[np.float64]
 SLOWEST_SHARE = 0.1
+MOST_ROUNDS = 8
 
 
 class Formula:
@@ -74,15 +75,12 @@ def measured_again(runs: Sequence[nas.Run], target: Target, *, networks: int, se
     meter = meter_for(target)
     rows = [[entry["picks"] for entry in run.front] for run in runs]
     chosen = [[of[i] for i in np.unique(np.linspace(0, len(of) - 1, networks).round().astype(int))] for of in rows]
-    taken: list[list[float]] = [[] for _ in runs]
-    with progress("measuring again", sum(map(len, chosen))) as step:
-        for i in range(max(map(len, chosen))):
-            for run, of, into in zip(runs, chosen, taken, strict=True):
-                if i < len(of):
-                    network = run.network(Architecture.of(of[i]))
-                    into.append(meter.latency(network, seconds=seconds).median_ms)
-                    step.advance()
-    return [np.array(one) for one in taken]
+    turns = sorted((i, turn) for turn, of in enumerate(chosen) for i in range(len(of)))
+    built = [runs[turn].network(Architecture.of(chosen[turn][i])) for i, turn in turns]
+    with progress("measuring again", len(built)) as step:
+        found = meter.latencies(built, seconds=seconds, rounds=MOST_ROUNDS, step=step)
+    taken = np.array([one.median_ms for one in found])
+    return [taken[[of == turn for _, of in turns]] for turn in range(len(runs))]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("nas")
 TEST_BATCH = 500
-DOUBT = 0.95
 Measured = dict[str, float | None]
 
 
 def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember, ...]:
     """The front of `evaluations`, measured and tested; written to front.json and front.csv.
 
-    What takes longer than its limit when measured leaves the front, and what it hid moves up. Members that an
+    What takes too long for its limit when measured leaves the front, and what it hid moves up. Members that an
     earlier call measured and tested keep those figures: each network is tested once.
     """
     from nas.console import progress
@@ -61,34 +60,26 @@ def _measured_front(
     `measured`, {id: figures}, grows. Without `search.confidence` members over the limit stay.
     """
     from nas.console import progress
+    from nas.margins import margins
 
     section = run.recipe.search
-    limit = section.limits.get("latency_ms", math.inf) if section.confidence else math.inf
+    limit = min((margin.measured for margin in margins(run)), default=math.inf)
     left, left_out = list(evaluations), dict[str, Measured]()
     while True:
         front = pareto_front(left, section.objectives, by=run.identity)
         unknown = [member for member in front if member.evaluation.id not in measured] if run.target_is_here else []
         with progress("measuring the front", max(1, len(unknown))) as step:
-            for member in unknown:
-                network = run.network(member.evaluation.architecture)
-                measured[member.evaluation.id] = {"latency_ms": _measured_ms(run, network, member.evaluation)}
-                step.advance(1.0)
+            networks = [run.network(member.evaluation.architecture) for member in unknown]
+            found = run.meter.latencies(networks, step=step) if networks else ()
+            for member, latency in zip(unknown, found, strict=True):
+                measured[member.evaluation.id] = {"latency_ms": latency.median_ms}
         kept = [replace(m, measured=measured.get(m.evaluation.id, {})) for m in front]
         over = {m.evaluation.id for m in kept if (m.measured.get("latency_ms") or 0.0) > limit}
         if not over:
             return tuple(kept), left_out
-        LOGGER.info("%d architectures of the front took longer than %g ms when measured: left out", len(over), limit)
+        LOGGER.info("%d architectures of the front took longer than %.4g ms when measured: left out", len(over), limit)
         left_out |= {member.evaluation.id: dict(member.measured) for member in kept if member.evaluation.id in over}
         left = [evaluation for evaluation in left if evaluation.id not in over]
-
-
-def _measured_ms(run: "Run", network: Network, evaluation: "Evaluation") -> float:
-    """Measured latency; what is slower than its prediction allows for is measured again, the machine may be busy."""
-    found = run.meter.latency(network).median_ms
-    expected = run.costs.intervals(evaluation.values, confidence=DOUBT).get("latency_ms")
-    if expected is not None and found > expected[1]:
-        found = min(found, run.meter.latency(network).median_ms)
-    return found
 
 
 def front_entries(run: "Run") -> list[dict[str, Any]]:

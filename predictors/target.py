@@ -108,9 +108,10 @@ class Target:
     """One target. `peak_gmacs` is 10^9 multiply-adds per second, `bandwidth_gbs` 10^9 bytes per second.
 
     `machine` is the fingerprint of the machine measured, `slowdown` how much slower than in its quiet moments it was
-    in the median (1.0: nothing else ran), `learning` how the model's error fell with the networks fitted on. What is
-    not known is `None`. `sparsity_speedup` says how much faster kernels ran with zeros in their weights, {"0.5" or
-    "2:4": speed-up}; `remarks` what to know of the measurements.
+    in the median (1.0: nothing else ran), `calm_ms` what the reference kernel took in those, `learning` how the
+    model's error fell with the networks fitted on. What is not known is `None`. `sparsity_speedup` says how much
+    faster kernels ran with zeros in their weights, {"0.5" or "2:4": speed-up}; `remarks` what to know of the
+    measurements.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Target:
     kernels: tuple[Kernel, ...] = ()
     networks: tuple[MeasuredNetwork, ...] = ()
     slowdown: float | None = None
+    calm_ms: float | None = None
     peak_gmacs: float | None = None
     bandwidth_gbs: float | None = None
     energy: EnergyConstants | None = None
@@ -232,6 +234,7 @@ class Target:
             "identity": asdict(self.identity),
             "machine": dict(self.machine),
             "slowdown": self.slowdown,
+            "calm_ms": self.calm_ms,
             "peak_gmacs": self.peak_gmacs,
             "bandwidth_gbs": self.bandwidth_gbs,
             "energy": None if self.energy is None else asdict(self.energy),
@@ -261,6 +264,7 @@ class Target:
                 kernels=tuple(_kernel(data["kernel_fields"], row) for row in data["kernels"]),
                 networks=tuple(_network(data["network_fields"], row, len(data["kernels"])) for row in data["networks"]),
                 slowdown=_number(data["slowdown"]),
+                calm_ms=_number(data.get("calm_ms")),
                 peak_gmacs=_number(data["peak_gmacs"]),
                 bandwidth_gbs=_number(data["bandwidth_gbs"]),
                 energy=None if data["energy"] is None else EnergyConstants(**data["energy"]),

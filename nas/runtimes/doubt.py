@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.runtimes.base import Profile
-from nas.runtimes.timing import QUIET_ENOUGH, SLOW_REFERENCE
+from nas.runtimes.timing import disturbance
 
 FEWEST = 10
 ODD_RATIO = 0.15
@@ -40,11 +40,9 @@ class Usual:
     def doubt(self, found: Profile) -> float:
         """0 for a measurement to believe; the larger, the more disturbed it was or its parts and whole disagree."""
         quiet = min(found.latency.quiet_share, found.kernels_quiet_share)
-        doubt = max(0.0, QUIET_ENOUGH - quiet)
+        doubt = disturbance(quiet, found.latency.reference_ms, self.calm_ms)
         if self.parts_of_whole is not None and found.kernel_ms:
             doubt += max(0.0, abs(math.log(_parts_of_whole(found) / self.parts_of_whole)) - ODD_RATIO)
-        if self.calm_ms is not None and found.latency.reference_ms is not None:
-            doubt += max(0.0, found.latency.reference_ms / self.calm_ms - SLOW_REFERENCE)
         return doubt
 
 

@@ -30,7 +30,7 @@ except ImportError as error:
 
 from nas.runtimes.machine import machine_fingerprint
 from nas.runtimes.profiled import node_names, profile_session
-from nas.runtimes.timing import QUIET_ENOUGH, SLOW_REFERENCE, Reference
+from nas.runtimes.timing import Reference, disturbance
 
 FIGURES = ("latency_ms", "low_ms", "high_ms", "repeats", "quiet_share", "reference_ms", "kernels_quiet_share")
 DEVICE = ("processor", "architecture", "cores", "system", "software", "threads")
@@ -179,7 +179,7 @@ class Results:
 def is_quiet(row: dict[str, str], calm_ms: float) -> bool:
     """Whether a measurement was hardly disturbed."""
     quiet = min(float(row["quiet_share"]), float(row["kernels_quiet_share"]))
-    return quiet >= QUIET_ENOUGH and float(row["reference_ms"]) <= SLOW_REFERENCE * calm_ms
+    return disturbance(quiet, float(row["reference_ms"]), calm_ms) == 0
 
 
 class Worker:

@@ -1,23 +1,32 @@
 """A meter: one runtime in one setting, with a reference kernel that tells quiet moments from busy ones."""
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
+from nas.console import Step
 from nas.runtimes.base import CannotRun, Profile, Setting, Weights, find_runtime
 from nas.runtimes.energy import Energy, EnergyMeter, NoMeter, energy_per_run, find_energy_meter
 from nas.runtimes.machine import machine_fingerprint, processor_name
-from nas.runtimes.timing import Measurement, Reference, repeat
+from nas.runtimes.timing import Measurement, Reference, disturbance, repeat
 from predictors.target import Identity, Target
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
 from search_spaces.errors import NasError
 from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
+LOGGER = logging.getLogger("nas")
+ROUNDS = 3
+
 
 class Meter:
-    """Measures networks on this machine. Raises NasError for an unknown runtime or an impossible setting."""
+    """Measures networks on this machine. Raises NasError for an unknown runtime or an impossible setting.
 
-    def __init__(self, runtime: str, setting: Setting) -> None:
+    `calm_ms` is what the reference kernel took when the machine was quiet, if that is known.
+    """
+
+    def __init__(self, runtime: str, setting: Setting, *, calm_ms: float | None = None) -> None:
         self.engine = find_runtime(runtime, precision=setting.precision)
         self.setting = setting
         described = self.engine.describe(setting)
@@ -35,6 +44,7 @@ class Meter:
         self.reference = Reference(
             self.engine.prepare(reference_network(), setting=setting),
             clock=time.thread_time if self.single_thread else time.perf_counter,
+            known_s=None if calm_ms is None else 1e-3 * calm_ms,
         )
         self.energy_meter = _energy_meter(setting.device)
 
@@ -46,6 +56,37 @@ class Meter:
             single_thread=self.single_thread,
             reference=self.reference,
         ).summary()
+
+    def latencies(
+        self, networks: Sequence[Network], *, seconds: float = 0.3, rounds: int = ROUNDS, step: Step | None = None
+    ) -> tuple[Measurement, ...]:
+        """Latency of each network; disturbed ones are measured again in further rounds, and the best is taken.
+
+        `step` advances by one a network.
+        """
+        best: dict[int, Measurement] = {}
+        for _ in range(rounds):
+            for i, network in enumerate(networks):
+                if i in best and self.doubt(best[i]) == 0:
+                    continue
+                found = self.latency(network, seconds=seconds)
+                if step is not None and i not in best:
+                    step.advance(1.0)
+                best[i] = min(found, best.get(i, found), key=lambda one: (self.doubt(one), one.median_ms))
+        doubted = sum(self.doubt(found) > 0 for found in best.values())
+        if doubted:
+            LOGGER.warning(
+                "%d of %d networks were disturbed whenever they were measured (the machine ran %.0f %% slower than in "
+                "its quiet moments): their times are rather too long; stop other programs and measure again",
+                doubted,
+                len(networks),
+                100 * (self.reference.slowdown - 1),
+            )
+        return tuple(best[i] for i in range(len(networks)))
+
+    def doubt(self, found: Measurement) -> float:
+        """How far a measurement is to be doubted; 0 for one to believe."""
+        return disturbance(found.quiet_share, found.reference_ms, 1e3 * self.reference.calm_s)
 
     def energy(
         self, network: Network, weights: Weights | None = None, *, seconds: float = 1.0, idle_w: float = 0.0
@@ -84,7 +125,7 @@ def meter_for(target: Target) -> Meter:
         raise NasError(f"target {target.name!r} describes another machine ({'; '.join(changed)}): measure there")
     identity = target.identity
     setting = Setting(identity.threads, identity.batch, identity.device, identity.precision)
-    return Meter(identity.runtime, setting)
+    return Meter(identity.runtime, setting, calm_ms=target.calm_ms)
 
 
 def _energy_meter(device: str) -> EnergyMeter | NoMeter:

@@ -63,9 +63,9 @@ def profile(
 
     Networks of `spaces` (when those are all measured, or none is given: a spread of the catalogue) are measured one
     by one; a fifth is held out to say how far predictions can be trusted. A reference kernel runs between
-    repetitions, so that only quiet moments count; in the last third of the time doubtful networks are measured
-    again. `step` advances in seconds. Rows go to the file `journal` as they come; rows found there are taken over,
-    so after an interruption the same call goes on where it was.
+    repetitions, so that only quiet moments count; in the last third of the time (sooner, when there are no more
+    networks) doubtful ones are measured again. `step` advances in seconds. Rows go to the file `journal` as they
+    come; rows found there are taken over, so after an interruption the same call goes on where it was.
 
     Networks that the runtime fails on are left out and named in the target's remarks. Raises NasError for an unknown
     runtime, an impossible setting, too few networks measured, or a runtime that fails on most of them.
@@ -87,18 +87,20 @@ def profile(
         before = clock() - start
         if before >= budget and len(notes.rows) >= FEWEST_NETWORKS:
             break
-        again = _most_doubtful(notes, networks) if before >= SECOND_LOOKS * budget else None
-        item = again
-        if item is None and len(notes.rows) < MOST_NETWORKS:
+        fresh = before < SECOND_LOOKS * budget and len(notes.rows) < MOST_NETWORKS
+        item = next(planned, None) if fresh else None
+        again = _most_doubtful(notes, networks) if item is None else None
+        if again is None and item is None and len(notes.rows) < MOST_NETWORKS:
             item = next(planned, None)
-        if item is None:
+        chosen = again or item
+        if chosen is None:
             break
-        networks[item.network.fingerprint] = item.network
-        found = _profiled(meter, item.network, notes, seconds)
+        networks[chosen.network.fingerprint] = chosen.network
+        found = _profiled(meter, chosen.network, notes, seconds)
         if found is None:
-            del networks[item.network.fingerprint]
+            del networks[chosen.network.fingerprint]
             continue
-        row = _row(item, found, engine, clock() - start)
+        row = _row(chosen, found, engine, clock() - start)
         if again is None:
             notes.append(row)
         else:
@@ -107,6 +109,7 @@ def profile(
             step.advance(clock() - start - before, note=f"{len(notes.rows)} networks")
     target = replace(
         target_of(name, identity, notes.rows, machine=machine_fingerprint(), slowdown=meter.reference.slowdown),
+        calm_ms=1e3 * meter.reference.calm_s,
         sparsity_speedup=measure_sparsity(engine, meter.setting, seconds=SPARSITY_SHARE * budget),
         remarks=_remarks(meter, notes),
     )

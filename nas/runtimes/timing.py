@@ -43,12 +43,27 @@ class Measurement:
     reference_ms: float | None = None
 
 
+def disturbance(quiet_share: float, reference_ms: float | None, calm_ms: float | None) -> float:
+    """How far a measurement is to be doubted; 0 for one to believe.
+
+    Few repetitions were undisturbed, or the reference beside them took longer than `calm_ms`, as on a quiet machine.
+    """
+    doubt = max(0.0, QUIET_ENOUGH - quiet_share)
+    if calm_ms is not None and reference_ms is not None:
+        doubt += max(0.0, reference_ms / calm_ms - SLOW_REFERENCE)
+    return doubt
+
+
 @dataclass
 class Reference:
-    """A short fixed action run between repetitions: while it is slow, somebody else uses the machine."""
+    """A short fixed action run between repetitions: while it is slow, somebody else uses the machine.
+
+    `known_s` is what it took on this machine when it was quiet, if that is known.
+    """
 
     run: Callable[[], None]
     clock: Clock = time.perf_counter
+    known_s: float | None = None
     sorted_s: list[float] = field(default_factory=list)
 
     def seconds(self) -> float:
@@ -61,8 +76,9 @@ class Reference:
 
     @property
     def calm_s(self) -> float:
-        """What it takes on a quiet machine: the 2nd percentile of all its runs."""
-        return self.sorted_s[int(CALM_QUANTILE * len(self.sorted_s))]
+        """What it takes on a quiet machine: as known, or less where the 2nd percentile of all its runs is less."""
+        seen = self.sorted_s[int(CALM_QUANTILE * len(self.sorted_s))]
+        return seen if self.known_s is None else min(seen, self.known_s)
 
     @property
     def slowdown(self) -> float:

@@ -62,13 +62,18 @@ def test_a_margin_from_challengers_holds_where_one_from_random_networks_is_too_s
     drawn = device.compiled.sample(rng, 200)
     ratios = tuple(device.measured(drawn) / device.score(drawn)["latency_ms"])
 
-    def measure(row: Rows) -> float:
-        return float(device.measured(row[None])[0])
+    scatter = np.random.default_rng(1)
+
+    def measure(rows: Rows) -> Floats:
+        return device.measured(rows) * scatter.uniform(0.99, 1.01, len(rows))
 
     margin = latency_margin(device.domain, LIMIT, 0.95, ratios=ratios, measure=measure, rng=rng)
     assert margin.factor is not None
     assert margin.selected
     assert margin.networks == selected_count(0.95)
+    assert margin.repeat is not None
+    assert 1.01 < margin.repeat < 1.01 / 0.99
+    assert margin.measured == LIMIT / margin.repeat
     tightened = Domain(device.compiled, ("params",), device.score, device.domain.known, {"latency_ms": margin.searched})
     found = device.measured(challengers(tightened, np.random.default_rng(9), 60))
     assert (found <= LIMIT).mean() >= 0.95

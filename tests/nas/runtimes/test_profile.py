@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import device_latency
 from nas.runtimes.base import Profile, Setting
 from nas.runtimes.journal import ENDED, Journal, Row
-from nas.runtimes.profile import FEWEST_NETWORKS, profile, profile_to_file
+from nas.runtimes.profile import FEWEST_NETWORKS, MOST_ATTEMPTS, profile, profile_to_file
 from nas.runtimes.report import print_report, prospects, warnings
 from nas.runtimes.timing import Measurement
 from predictors.kernels import kernels
@@ -92,6 +92,18 @@ def test_an_interrupted_profile_goes_on(tmp_path: Path, space: SearchSpace) -> N
     assert after[:4] == before
     assert len(set(after)) >= FEWEST_NETWORKS
     assert len(target.networks) >= FEWEST_NETWORKS
+
+
+def test_time_left_when_all_networks_are_measured_goes_into_doubtful_ones(
+    tmp_path: Path, space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.runtimes.profile.MOST_NETWORKS", FEWEST_NETWORKS)
+    monkeypatch.setattr("nas.runtimes.profile.Usual.doubt", lambda usual, found: 1.0)
+    journal = tmp_path / "rows"
+    profile([space], minutes=BRIEF, journal=journal, clock=lambda: 0.0)
+    rows = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    attempts = {row["fingerprint"]: row["attempts"] for row in rows}
+    assert list(attempts.values()) == FEWEST_NETWORKS * [MOST_ATTEMPTS]
 
 
 def test_a_journal_of_another_setting_is_not_taken_over(tmp_path: Path) -> None:
