@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.composition import Composition, fit_composition, plain_sum
-from predictors.conformal import conformal_bound
+from predictors.conformal import ratio_interval
 from predictors.kernel_features import Floats
 from predictors.kernel_model import KernelModel, MeasuredKernels, fit_kernel_model
 from predictors.kernel_totals import fit_kernel_totals
@@ -36,7 +36,7 @@ class LatencyModel(Protocol):
         """What each kernel adds to a network's latency in milliseconds, [n_kernels]."""
 
     def interval(self, latency_ms: float, /, *, confidence: float = 0.9) -> tuple[float, float] | None:
-        """Where the measured latency of a network predicted at `latency_ms` lies; `None`: not known."""
+        """Where the latency of a network predicted at `latency_ms` lies, in proportion to it; `None`: not known."""
 
 
 def compose(model: LatencyModel, kernel_ms: npt.ArrayLike) -> Floats:
@@ -82,8 +82,7 @@ class LearnedLatency:
 
         `None` where too few networks were held out for the confidence asked for.
         """
-        factor = conformal_bound([max(ratio, 1 / ratio) for ratio in self.ratios], confidence)
-        return None if factor is None else (latency_ms / factor, latency_ms * factor)
+        return ratio_interval(latency_ms, self.ratios, confidence=confidence)
 
 
 def fit_latency(

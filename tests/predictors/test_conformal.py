@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from predictors.conformal import conformal_bound, scores_needed
+from predictors.conformal import conformal_bound, ratio_interval, scores_needed
 
 
 def test_the_rank_is_that_of_the_theorem() -> None:
@@ -29,3 +29,9 @@ def test_new_scores_stay_below_as_often_as_promised(rng: np.random.Generator) ->
         assert bound is not None
         held += scores[39] <= bound
     assert held / 4000 == pytest.approx(0.9, abs=0.015)
+
+
+def test_ratios_count_in_either_direction() -> None:
+    assert ratio_interval(10.0, [0.5, 1.0, 1.6], confidence=0.5) == pytest.approx((10 / 1.6, 16.0))
+    assert ratio_interval(10.0, [0.5, 1.0, 1.6], confidence=0.75) == (5.0, 20.0)
+    assert ratio_interval(10.0, [0.5, 1.0, 1.6], confidence=0.9) is None
