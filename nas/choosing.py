@@ -63,7 +63,7 @@ def _measured_front(
     from nas.margins import margins
 
     section = run.recipe.search
-    limit = min((margin.measured for margin in margins(run)), default=math.inf)
+    limit = min((one.measured for one in margins(run) if one.figure == "latency_ms"), default=math.inf)
     left, left_out = list(evaluations), dict[str, Measured]()
     while True:
         front = pareto_front(left, section.objectives, by=run.identity)

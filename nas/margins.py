@@ -1,12 +1,12 @@
 """Limits on predicted figures, tightened so that they hold when the figure is measured.
 
-The margin is a conformal bound on measured over predicted latency. Where this machine is the target it is taken from
-architectures such as the search itself selects, measured here, twice, as measurements scatter too; elsewhere from the
-target's held-out networks.
+The margin is a conformal bound on the measured over the predicted figure. For latency, where this machine is the
+target, it is taken from architectures such as the search itself selects, measured here, twice, as measurements scatter
+too; else from networks that the target measured but was not fitted on.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("nas")
 FIGURE = "latency_ms"
+PREDICTED = (FIGURE, "energy_mj")
 FILE = "margins.json"
 SELECTED = 40
 MOST_SELECTED = 200
@@ -36,7 +37,7 @@ class Margin:
     With probability `confidence` the measured figure is at most `factor` times the predicted one, as seen on
     `networks` networks that were `selected` under the limit (or held out of the fit). `factor` is `None` where
     nothing was measured that could tell. With the same probability a second measurement is at most `repeat` times
-    the first; `None` where nothing was measured twice.
+    the first; `None` where nothing was measured twice. `rehearsed`: as seen when known devices were taken for new.
     """
 
     figure: str
@@ -46,6 +47,7 @@ class Margin:
     networks: int
     selected: bool
     repeat: float | None = None
+    rehearsed: bool = False
 
     @property
     def measured(self) -> float:
@@ -65,6 +67,8 @@ class Margin:
                 f"nothing was measured that tells how far they are off"
             )
         kind = "selected as a search selects, and measured" if self.selected else "held out of the fit"
+        if self.rehearsed:
+            kind = "of known devices, each once taken for new,"
         again = "" if self.repeat is None else f", and {self.repeat:.3f} times that when measured again"
         return (
             f"{self.figure} at most {self.limit:g} is searched as {self.searched:.4g} predicted: "
@@ -102,6 +106,19 @@ def latency_margin(
         found = tuple(first / domain.score(rows)[FIGURE])
         enough = len(found) >= scores_needed(confidence)
         ratios = found if enough else (*found, *ratios)
+    return _margin(FIGURE, limit, confidence, ratios, selected=measure is not None, repeat=repeat)
+
+
+def _margin(
+    figure: str,
+    limit: float,
+    confidence: float,
+    ratios: Sequence[float],
+    *,
+    selected: bool = False,
+    repeat: float | None = None,
+    rehearsed: bool = False,
+) -> Margin:
     factor = conformal_bound(ratios, confidence)
     if factor is None and ratios:
         raise NasError(
@@ -109,7 +126,7 @@ def latency_margin(
             f"{len(ratios)}: measure longer (target.minutes), or lower search.confidence (0 takes predictions "
             "as they are)"
         )
-    return Margin(FIGURE, limit, confidence, factor, len(ratios), measure is not None, repeat)
+    return Margin(figure, limit, confidence, factor, len(ratios), selected, repeat, rehearsed)
 
 
 def searched_limits(run: "Run") -> dict[str, float]:
@@ -120,16 +137,18 @@ def searched_limits(run: "Run") -> dict[str, float]:
 def margins(run: "Run") -> tuple[Margin, ...]:
     """The margins of this run's search: made once, then read from its folder."""
     section = run.recipe.search
-    if FIGURE not in section.limits or not section.confidence:
+    wanted = [(figure, section.limits[figure]) for figure in PREDICTED if figure in section.limits]
+    if not wanted or not section.confidence:
         return ()
     kept = kept_margins(run)
-    if kept and (kept[0].limit, kept[0].confidence) == (section.limits[FIGURE], section.confidence):
+    if [(m.figure, m.limit, m.confidence) for m in kept] == [(*one, section.confidence) for one in wanted]:
         return kept
-    margin = _made(run)
+    made = tuple(_made(run, figure, limit) for figure, limit in wanted)
     run.search_folder.mkdir(parents=True, exist_ok=True)
-    write_json(run.search_folder / FILE, [asdict(margin)])
-    LOGGER.info(margin.text())
-    return (margin,)
+    write_json(run.search_folder / FILE, [asdict(margin) for margin in made])
+    for margin in made:
+        LOGGER.info(margin.text())
+    return made
 
 
 def kept_margins(run: "Run") -> tuple[Margin, ...]:
@@ -137,14 +156,15 @@ def kept_margins(run: "Run") -> tuple[Margin, ...]:
     return tuple(Margin(**row) for row in read_json(run.search_folder / FILE, default=[]))
 
 
-def _made(run: "Run") -> Margin:
+def _made(run: "Run", figure: str, limit: float) -> Margin:
     from nas.console import progress
 
     section = run.recipe.search
-    limit, domain = section.limits[FIGURE], run.domain(section.limits)
+    ratios = run.target.ratios(figure)
+    if figure != FIGURE or run.target.transfer is not None:
+        return _margin(figure, limit, section.confidence, ratios, rehearsed=run.target.transfer is not None)
+    domain = run.domain(section.limits)
     rng = np.random.default_rng([section.seed, 2])
-    measured = run.target.provenance == "measured"
-    ratios = run.target.learned.ratios if measured else ()
     if not run.target_is_here:
         return latency_margin(domain, limit, section.confidence, ratios=ratios, measure=None, rng=rng)
     with run.folder.stage("margins"), progress("measuring margins", 2 * selected_count(section.confidence)) as step:

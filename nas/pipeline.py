@@ -333,7 +333,7 @@ class Run:
             evaluator=self._evaluator(),
             limits=searched_limits(self),
             identity=self.identity,
-            provenance=self.costs.provenance(),
+            provenance=self.costs.provenance,
             starts=self._extremes() if self.trains_supernet else None,
         )
 

@@ -62,6 +62,16 @@ def plan(
         number += 1
 
 
+def distinct(space: SearchSpace, rng: np.random.Generator, wanted: int) -> list[Network]:
+    """Up to `wanted` different random networks of `space`; fewer where 40 draws in a row bring nothing new."""
+    known: set[str] = set()
+    found: list[Network] = []
+    while len(found) < wanted and (new := _draw(space, rng, known, wanted=1)):
+        known.add(new[0].fingerprint)
+        found += new
+    return found
+
+
 def _draw(space: SearchSpace, rng: np.random.Generator, known: set[str], *, wanted: int) -> list[Network]:
     def choose(_name: str, options: tuple[Value, ...]) -> Value:
         return options[int(rng.integers(len(options)))]

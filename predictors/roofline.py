@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from predictors.counts import count_network
 from predictors.kernel_features import Floats
-from predictors.kernels import Fusion, Kernel, kernels
+from predictors.kernels import Fusion, Kernel
 from search_spaces.network import Network
 from search_spaces.operators import VALUE_BYTES
 
@@ -83,7 +83,9 @@ class Roofline:
 
 
 class AnalyticEnergy:
-    """Energy of kernels from picojoules per multiply-add and per byte moved."""
+    """Energy of kernels from picojoules per multiply-add and per byte moved: an energy model without interval."""
+
+    intercept_mj = 0.0
 
     def __init__(self, pj_per_mac: float, pj_per_byte: float, *, fusion: Fusion = "graph") -> None:
         self.pj_per_mac = pj_per_mac
@@ -96,10 +98,9 @@ class AnalyticEnergy:
         costs = np.array([self.pj_per_mac, self.pj_per_byte * VALUE_BYTES])
         return np.asarray(MJ_PER_PJ * (work @ costs))
 
-
-def network_energy_mj(model: AnalyticEnergy, network: Network) -> float:
-    """Energy of one inference of `network` in millijoules."""
-    return float(model.predict_mj(kernels(network, fusion=model.fusion)).sum())
+    def interval(self, energy_mj: float, /, *, confidence: float = 0.9) -> tuple[float, float] | None:
+        """`None`: an analytic figure does not know its error."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from predictors.counts import count_network
-from predictors.energy import energy_relative
+from predictors.costs import models_by_figure, network_costs
 from predictors.figures import CAPACITY
-from predictors.latency import LatencyModel, network_latency_ms
-from predictors.roofline import AnalyticEnergy, network_energy_mj
+from predictors.latency import LatencyModel
+from predictors.learned_energy import EnergyModel
 from predictors.table_extreme import ascended_extreme, eliminated_extreme
 from predictors.table_nodes import PEAK, KernelCost, NodeCosts, node_costs
 from predictors.table_observers import OBSERVED, observe_memory
@@ -34,9 +33,9 @@ def compile_for_costs(space: SearchSpace, *, seed: int = 0) -> CompiledSpace:
 class CostTables:
     """Counted and predicted costs of every architecture of a compiled space.
 
-    `latency` adds `latency_ms`, `energy` (picojoules that a target documents) adds `energy_mj`. A space compiled
-    without `compile_for_costs` is compiled again. Checked against the plain path (build, count, predict) on random
-    architectures and on both ends; `SpaceError` when they disagree.
+    `latency` adds `latency_ms`, `energy` adds `energy_mj`. A space compiled without `compile_for_costs` is compiled
+    again. Checked against the plain path (build, count, predict) on random architectures and on both ends; `SpaceError`
+    when they disagree.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class CostTables:
         compiled: CompiledSpace,
         *,
         latency: LatencyModel | None = None,
-        energy: AnalyticEnergy | None = None,
+        energy: EnergyModel | None = None,
         check: int = CHECKED,
     ) -> None:
         self.compiled = compiled if compiled.observed >= OBSERVED else compile_for_costs(compiled.space)
@@ -55,14 +54,16 @@ class CostTables:
             )
         self.latency = latency
         self.energy = energy
-        models = []
+        models: list[KernelCost] = []
+        self._constants: dict[str, float] = {}
         if latency is not None:
             models.append(KernelCost("latency_ms", latency.fusion, latency.predict_ms))
+            self._constants["latency_ms"] = latency.intercept_ms
         if energy is not None:
             models.append(KernelCost("energy_mj", energy.fusion, energy.predict_mj))
+            self._constants["energy_mj"] = energy.intercept_mj
         self._nodes: list[NodeCosts] = node_costs(self.compiled, models)
         self._sums = tuple(self._nodes[0].sums)
-        self._constants = {} if latency is None else {"latency_ms": latency.intercept_ms}
         self.names: tuple[str, ...] = (*self._sums, PEAK)
         self._sizes = [*(len(s.options) for s in self.compiled.slots), *(c.size for c in self.compiled.columns)]
         self._made: dict[tuple[tuple[str, ...], bool], Terms] = {}
@@ -89,15 +90,18 @@ class CostTables:
                     values[figure][i] = value
         return {figure: values[figure] for figure in wanted}
 
+    def intervals(self, values: Mapping[str, Floats], *, confidence: float = 0.9) -> dict[str, tuple[Floats, Floats]]:
+        """Lower and upper ends [n] for those of the scored `values` that are predicted and know their error."""
+        found = {}
+        for figure, model in models_by_figure(self.latency, self.energy).items():
+            ends = model.interval(1.0, confidence=confidence) if figure in values else None
+            if ends is not None:
+                found[figure] = (ends[0] * values[figure], ends[1] * values[figure])
+        return found
+
     def plain(self, network: Network) -> dict[str, float]:
         """The same figures of one built network."""
-        total = count_network(network).total
-        values = {name: float(value) for name, value in total.items()}
-        values["energy_relative"] = energy_relative(total["macs"], total["moved_elements"])
-        if self.latency is not None:
-            values["latency_ms"] = network_latency_ms(self.latency, network)
-        if self.energy is not None:
-            values["energy_mj"] = network_energy_mj(self.energy, network)
+        values = network_costs(network, latency=self.latency, energy=self.energy)
         return {figure: values[figure] for figure in self.names}
 
     def _plain_row(self, row: Rows) -> Mapping[str, float]:

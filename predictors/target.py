@@ -1,7 +1,8 @@
 """Target: what is known of one piece of hardware and how it runs networks; one JSON file, no pickles.
 
 A measured target keeps every raw row (networks with the time of each kernel), from which its latency model is fitted
-again, deterministically, when it is loaded. An analytic target holds data-sheet figures only.
+again, deterministically, when it is loaded. A transferred one keeps its few rows, the targets of known devices and how
+it follows from them. An analytic target holds data-sheet figures only.
 """
 
 import json
@@ -14,11 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from predictors.holdout import HoldoutReport, holdout_report
+from predictors.holdout import Accuracy, HoldoutReport, accuracy, holdout_report
 from predictors.kernels import Fusion, Kernel
 from predictors.latency import LatencyModel, LearnedLatency, MeasuredLatency, fit_latency
+from predictors.learned_energy import EnergyModel, LearnedEnergy, MeasuredEnergy, fit_energy
 from predictors.learning import LearningCurve, learning_curve
 from predictors.roofline import AnalyticEnergy, Roofline
+from predictors.transfer import TransferredEnergy, TransferredFigure, TransferredLatency
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_text
 from search_spaces.operators import VALUE_BYTES
@@ -27,11 +30,12 @@ FORMAT = "nas-target"
 VERSION = 1
 MEASURED_NOW = "this"
 PACKAGED = Path(__file__).parent / "packaged"
+LEARNED = (LearnedLatency, LearnedEnergy, TransferredLatency, TransferredEnergy)
 MIN_NETWORKS = 3
 SPREAD = 2.563  # standard deviations between the 10th and the 90th percentile
 GAIN = 1.03
 BYTES_PER_VALUE = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
-Provenance = Literal["measured", "analytic"]
+Provenance = Literal["measured", "transferred", "analytic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +76,6 @@ class MeasuredNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredEnergy:
-    """Energy of one inference of a network, measured whole; `held_out` networks are never fitted on."""
-
-    kernels: tuple[Kernel, ...]
-    energy_mj: float
-    held_out: bool
-
-
-@dataclass(frozen=True, slots=True)
 class EnergyConstants:
     """Picojoules per multiply-add and per byte moved, with where they come from."""
 
@@ -104,6 +99,23 @@ class Speedup:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """How a new device follows from known ones: their targets, and its figures in terms of what they take.
+
+    `energy_mj` is `None` where too few networks were metered.
+    """
+
+    known: tuple["Target", ...]
+    latency_ms: TransferredFigure
+    energy_mj: TransferredFigure | None
+
+    @property
+    def models(self) -> tuple[LatencyModel, ...]:
+        """What the known devices take."""
+        return tuple(known.latency for known in self.known)
+
+
+@dataclass(frozen=True)
 class Target:
     """One target. `peak_gmacs` is 10^9 multiply-adds per second, `bandwidth_gbs` 10^9 bytes per second.
 
@@ -111,7 +123,7 @@ class Target:
     in the median (1.0: nothing else ran), `calm_ms` what the reference kernel took in those, `learning` how the
     model's error fell with the networks fitted on. What is not known is `None`. `sparsity_speedup` says how much
     faster kernels ran with zeros in their weights, {"0.5" or "2:4": speed-up}; `remarks` what to know of the
-    measurements.
+    measurements. `transfer` is there where the device is known through others.
     """
 
     name: str
@@ -129,10 +141,13 @@ class Target:
     learning: LearningCurve | None = None
     sparsity_speedup: Mapping[str, Speedup] | None = None
     remarks: tuple[str, ...] = ()
+    transfer: Transfer | None = None
 
     @cached_property
     def latency(self) -> LatencyModel:
-        """Latency model: learned from the measured rows, or the roofline of an analytic target."""
+        """Latency model: learned from the measured rows, through known devices, or an analytic target's roofline."""
+        if self.transfer is not None:
+            return TransferredLatency(self.transfer.latency_ms, self.transfer.models)
         if self.provenance == "measured":
             return self.learned
         assert self.roofline is not None
@@ -163,8 +178,12 @@ class Target:
         return fit_latency(self._rows(held_out=False), self._rows(held_out=True), fusion=self.identity.fusion)
 
     @cached_property
-    def energy_model(self) -> AnalyticEnergy | None:
-        """Millijoules of networks from the sourced constants; `None` where there are none."""
+    def energy_model(self) -> EnergyModel | None:
+        """Learned from the networks that were metered, else from sourced constants; `None` where neither is there."""
+        if self.transfer is not None and self.transfer.energy_mj is not None:
+            return TransferredEnergy(self.transfer.energy_mj, self.transfer.models)
+        if sum(not row.held_out for row in self.metered) >= MIN_NETWORKS:
+            return fit_energy(self.metered, fusion=self.identity.fusion, latency=self.latency)
         if self.energy is None:
             return None
         return AnalyticEnergy(self.energy.pj_per_mac, self.energy.pj_per_byte, fusion=self.identity.fusion)
@@ -175,6 +194,19 @@ class Target:
         if self.provenance != "measured":
             return None
         return holdout_report(self.learned, self._rows(held_out=False), self._rows(held_out=True))
+
+    @cached_property
+    def energy_report(self) -> Accuracy | None:
+        """Accuracy of learned energy on networks held out of the fit; `None` where it is not learned or none were."""
+        rows = [row for row in self.metered if row.held_out]
+        if not rows or not isinstance(self.energy_model, LearnedEnergy):
+            return None
+        return accuracy([self.energy_model.total_mj(row.kernels) for row in rows], [row.energy_mj for row in rows])
+
+    def ratios(self, figure: str) -> tuple[float, ...]:
+        """Measured over predicted "latency_ms" or "energy_mj" to be met with on networks that were not fitted on."""
+        model = self.latency if figure == "latency_ms" else self.energy_model
+        return model.ratios if isinstance(model, LEARNED) else ()
 
     @property
     def fitted(self) -> tuple[MeasuredLatency, ...]:
@@ -249,6 +281,8 @@ class Target:
         for name, rows in (("kernels", self.kernels), ("networks", self.networks)):
             lines = ",\n  ".join(json.dumps(_values(row), allow_nan=False) for row in rows)
             text += f',\n "{name}": [\n  {lines}\n ]' if rows else f',\n "{name}": []'
+        if self.transfer is not None:
+            text += f',\n "transfer": {json.dumps(_transfer_data(self.transfer), allow_nan=False)}'
         return text + "\n}\n"
 
     @classmethod
@@ -272,6 +306,7 @@ class Target:
                 learning=LearningCurve.from_json(data.get("learning")),
                 sparsity_speedup=_speedups(data.get("sparsity_speedup")),
                 remarks=tuple(map(str, data.get("remarks", ()))),
+                transfer=_transfer(data.get("transfer"), data["provenance"], where),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NasError(
@@ -365,6 +400,28 @@ def _speedups(data: Mapping[str, Any] | None) -> dict[str, Speedup] | None:
     return None if data is None else {str(name): Speedup(**found) for name, found in data.items()}
 
 
+def _transfer_data(found: Transfer) -> dict[str, Any]:
+    return {
+        "latency_ms": asdict(found.latency_ms),
+        "energy_mj": None if found.energy_mj is None else asdict(found.energy_mj),
+        "known": [json.loads(known.to_json()) for known in found.known],
+    }
+
+
+def _transfer(data: Mapping[str, Any] | None, provenance: object, where: str) -> Transfer | None:
+    if (data is None) == (provenance == "transferred"):
+        raise ValueError('only and every target of provenance "transferred" has a transfer')
+    if data is None:
+        return None
+    known = tuple(Target.from_json(json.dumps(one), where=f"a known device in {where}") for one in data["known"])
+    latency, energy = data["latency_ms"], data["energy_mj"]
+    return Transfer(known, _figure(latency), None if energy is None else _figure(energy))
+
+
+def _figure(data: Mapping[str, Any]) -> TransferredFigure:
+    return TransferredFigure(**{name: _tupled(value) for name, value in data.items()})
+
+
 def _number(value: Any) -> float | None:
     if value is None:
         return None
@@ -379,6 +436,8 @@ def _provenance(data: Mapping[str, Any]) -> Provenance:
         if data["peak_gmacs"] is None or data["bandwidth_gbs"] is None:
             raise ValueError("an analytic target needs peak_gmacs and bandwidth_gbs")
         return "analytic"
+    if value == "transferred":
+        return "transferred"
     if value != "measured":
-        raise ValueError(f"provenance is {value!r}, not 'measured' or 'analytic'")
+        raise ValueError(f"provenance is {value!r}, not 'measured', 'transferred' or 'analytic'")
     return "measured"

@@ -88,6 +88,12 @@ def test_held_out_networks_tell_where_the_device_is_not_at_hand(device: Device, 
     assert "39 networks held out of the fit" in margin.text()
 
 
+def test_what_known_devices_tell_is_called_so() -> None:
+    margin = Margin("energy_mj", LIMIT, 0.9, 1.25, 120, False, None, True)
+    assert "energy_mj at most 2 is searched as 1.6 predicted" in margin.text()
+    assert "90% of 120 networks of known devices, each once taken for new, took at most 1.250 times" in margin.text()
+
+
 def test_too_few_measurements_are_refused_and_none_are_said(device: Device, rng: np.random.Generator) -> None:
     with pytest.raises(NasError, match=r"0\.95 needs 19 measured networks, and there are 3: .*target\.minutes"):
         latency_margin(device.domain, LIMIT, 0.95, ratios=(1.0, 1.0, 1.0), measure=None, rng=rng)

@@ -6,6 +6,7 @@ import pytest
 from predictors.counts import count_network
 from predictors.kernels import Kernel, kernels
 from predictors.latency import network_latency_ms
+from predictors.learned_energy import network_energy_mj
 from predictors.roofline import (
     AnalyticEnergy,
     Roofline,
@@ -13,7 +14,6 @@ from predictors.roofline import (
     efficiency_gap,
     layers,
     network_efficiency,
-    network_energy_mj,
     submerged_share,
 )
 from search_spaces import NetworkBuilder
