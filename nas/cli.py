@@ -225,7 +225,13 @@ def profile_plan(
     space: Annotated[
         str | None, typer.Argument(metavar="SPACE", help="The space; without it, a spread of the catalogue.")
     ] = None,
-    networks: Annotated[int, typer.Option(min=10, help="How many networks, a fifth of them held out.")] = 150,
+    networks: Annotated[
+        int | None, typer.Option(min=5, help="How many networks: 150, a fifth of them held out; 10 with --known.")
+    ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(help="A target of another device; with two or more of them ten networks do."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per inference.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is measured.")] = 0,
     input_shape: InputShape = None,
@@ -236,13 +242,16 @@ def profile_plan(
 
     Copy the folder to the device, run `python3 measure.py` in it and bring results.csv back.
 
-    Example: `nas profile plan mobile --input 3,96,96 -o bundle`
+    Examples:
+
+    - `nas profile plan mobile --input 3,96,96 -o bundle`
+    - `nas profile plan mobile --known laptop.json --known phone.json -o bundle`
     """
     from nas.cli_profile import plan_bundle
     from nas.cli_space import named_space
 
     named = None if space is None else named_space(space, input_shape, classes, overrides or ())
-    typer.echo(plan_bundle(output, named, networks=networks, batch=batch, seed=seed))
+    typer.echo(plan_bundle(output, named, networks=networks, batch=batch, seed=seed, known=known or ()))
 
 
 @profile_app.command("import")

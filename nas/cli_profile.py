@@ -1,6 +1,7 @@
 """What `nas profile plan` and `nas profile import` do."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,31 @@ from search_spaces.space import SearchSpace
 KINDS = ("networks", "kernels")
 
 
-def plan_bundle(output: Path, space: SearchSpace | None, *, networks: int, batch: int, seed: int) -> str:
-    """Write a bundle to the folder `output`; return what to do with it. NasError when the folder exists."""
-    from nas.runtimes.bundle import write_bundle
+def plan_bundle(
+    output: Path, space: SearchSpace | None, *, networks: int | None, batch: int, seed: int, known: Sequence[str] = ()
+) -> str:
+    """Write a bundle to the folder `output`; return what to do with it. NasError when the folder exists.
 
-    with progress("writing networks", networks) as step:
+    `known` names targets; with them ten networks are written where `networks` is not given, else 150.
+    """
+    from nas.runtimes.bundle import NETWORKS_PLANNED, write_bundle
+    from nas.runtimes.known import MEASURED
+    from nas.runtimes.profile import FEWEST_NETWORKS
+    from predictors.target import load_target
+
+    count = networks or (MEASURED if known else NETWORKS_PLANNED)
+    if count < FEWEST_NETWORKS and not known:
+        raise NasError(
+            f"--networks {count} is too few to learn from: at least {FEWEST_NETWORKS}, or name --known devices"
+        )
+    targets = [load_target(name) for name in known]
+    with progress("writing networks", count) as step:
         bundle = write_bundle(
             output,
             () if space is None else (space,),
-            networks=networks,
+            networks=count,
             batch=batch,
+            known=targets,
             rng=np.random.default_rng(seed),
             step=step,
         )

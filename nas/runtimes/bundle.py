@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 
 from nas.console import Step
+from nas.runtimes.known import FILE as KNOWN
+from nas.runtimes.known import Known, plan_new_device, read_known
 from predictors.plan import Planned, plan
+from predictors.target import Target
 from search_spaces.errors import NasError
 from search_spaces.files import write_bytes, write_json, write_text
 from search_spaces.network import Network
@@ -32,6 +35,7 @@ from search_spaces.space import SearchSpace
 FORMAT, VERSION = "nas-bundle", 1
 MANIFEST, SCRIPT, NETWORKS = "manifest.json", "measure.py", "networks"
 REFERENCE = "reference.onnx"
+NETWORKS_PLANNED = 150
 PRECISION = "fp32"
 VALUE_BYTES = 4
 SHIFT = 64
@@ -49,27 +53,33 @@ class BundledNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What was planned: `id` tells one bundle from another, `batch` is how many images an inference has."""
+    """What was planned: `id` tells one bundle from another, `batch` is how many images an inference has.
+
+    `known` is there where the new device is to be learned through known ones: its networks are those chosen there.
+    """
 
     id: str
     batch: int
     precision: str
     networks: tuple[BundledNetwork, ...]
+    known: Known | None = None
 
 
 def write_bundle(
     folder: Path,
     spaces: Sequence[SearchSpace],
     *,
-    networks: int = 150,
+    networks: int = NETWORKS_PLANNED,
     batch: int = 1,
     rng: np.random.Generator,
+    known: Sequence[Target] = (),
     step: Step | None = None,
 ) -> Bundle:
     """Plan up to `networks` networks of `spaces` and write them to `folder` with what measures them.
 
-    When all of `spaces` are planned, or none is given, a spread of the catalogue follows. `step` advances by one a
-    network. Raises NasError when `folder` holds something already, or an operator has no ONNX rule.
+    When all of `spaces` are planned, or none is given, a spread of the catalogue follows. With `known` devices' targets
+    few networks do; see `plan_new_device`. `step` advances by one a network. Raises NasError when `folder` holds
+    something already, or an operator has no ONNX rule.
     """
     from nas.runtimes.meter import reference_network
     from nas.runtimes.onnx_graph import network_to_onnx
@@ -77,9 +87,13 @@ def write_bundle(
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NasError(f"{folder} exists already: name a folder for the bundle that does not")
-    planned = list(_planned(spaces, default_spaces(), networks, rng))
+    before: Known | None = None
+    if known:
+        planned, before = plan_new_device(spaces, known, networks=networks, rng=rng)
+    else:
+        planned = tuple(_planned(spaces, default_spaces(), networks, rng))
     bundled = tuple(BundledNetwork(f"{i:04d}", item.network, item.held_out) for i, item in enumerate(planned))
-    bundle = Bundle(_identity(bundled, batch), batch, PRECISION, bundled)
+    bundle = Bundle(_identity(bundled, batch), batch, PRECISION, bundled, before)
     pool = _WeightPool()
     for item in bundled:
         model = pool.shared(network_to_onnx(item.network, batch=batch))
@@ -90,6 +104,8 @@ def write_bundle(
     for name, content in pool.files():
         write_bytes(folder / NETWORKS / name, content)
     write_text(folder / SCRIPT, script())
+    if before is not None:
+        write_json(folder / KNOWN, before.to_json())
     write_json(folder / MANIFEST, _manifest(bundle))
     return bundle
 
@@ -133,7 +149,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`, of which only the manifest is needed; `NasError` where there is none to be read."""
+    """The bundle in `folder`, of which only the .json files are needed; `NasError` where there is none to be read."""
     path = folder / MANIFEST
     again = "write it again with `nas profile plan`"
     try:
@@ -147,7 +163,7 @@ def read_bundle(folder: Path) -> Bundle:
             BundledNetwork(str(entry["network"]), network_from_json(entry["graph"]), bool(entry["held_out"]))
             for entry in data["networks"]
         )
-        bundle = Bundle(str(data["bundle"]), int(data["batch"]), str(data["precision"]), networks)
+        bundle = Bundle(str(data["bundle"]), int(data["batch"]), str(data["precision"]), networks, read_known(folder))
     except (NasError, KeyError, TypeError, ValueError) as error:
         raise NasError(f"{path} is damaged ({error}); {again}") from error
     if _identity(networks, bundle.batch) != bundle.id:

@@ -14,10 +14,12 @@ from nas.runtimes.base import Profile
 from nas.runtimes.bundle import Bundle, BundledNetwork
 from nas.runtimes.doubt import CALM_QUANTILE, Usual
 from nas.runtimes.journal import Row
+from nas.runtimes.known import transferred
 from nas.runtimes.profile import FEWEST_NETWORKS, target_of
 from nas.runtimes.timing import HIGH, LOW, Measurement
 from predictors.csv_rows import Line, read_lines
 from predictors.kernels import Fusion, Kernel, kernels
+from predictors.known_devices import FEWEST_MEASURED
 from predictors.lookup import target_from_kernels
 from predictors.plausible import doubtful_unit
 from predictors.target import Identity, MeasuredNetwork, Target
@@ -90,7 +92,7 @@ def import_networks(path: Path, bundle: Bundle, *, name: str, device: Device) ->
     `path` is what the bundle's script wrote, or a CSV file with the columns network and latency_ms (several rows of
     a network are repetitions); both may have a column energy_mj. Without times of kernels their latencies are
     inferred from whole networks. Raises NasError naming line and column for rows that cannot be, for another
-    bundle's results, and where fewer than ten networks were measured.
+    bundle's results, and where fewer than ten networks were measured (five, where other devices are known).
     """
     lines = read_lines(path, PLAIN, optional=("energy_mj",))
     if any(column in line.cells for line in lines[:1] for column in ("nodes", "bundle")):
@@ -107,10 +109,11 @@ def import_networks(path: Path, bundle: Bundle, *, name: str, device: Device) ->
     good = [line for line in lines if not line.has("error")]
     measured = {line.text("network") for line in good}
     lost = {network: why for network, why in failed.items() if network not in measured}
-    if len(measured) < FEWEST_NETWORKS:
+    fewest = FEWEST_NETWORKS if bundle.known is None else FEWEST_MEASURED
+    if len(measured) < fewest:
         also = f", {len(lost)} failed (first: {next(iter(lost.values()))})" if lost else ""
         raise NasError(
-            f"{path} has figures of {len(measured)} networks{also}; at least {FEWEST_NETWORKS} are needed: "
+            f"{path} has figures of {len(measured)} networks{also}; at least {fewest} are needed: "
             "run measure.py again, it goes on where it was"
         )
     identity, machine = device.identity(bundle, told), device.machine(told)
@@ -124,6 +127,10 @@ def import_networks(path: Path, bundle: Bundle, *, name: str, device: Device) ->
         [_kernels(known[line.text("network")]) for line in good], [line.positive("latency_ms") for line in good]
     )
     target = replace(target, source=f"measured on another device, {path.name}")
+    if bundle.known is not None:
+        place = {item.name: row for item, row in zip(bundle.networks, bundle.known.chosen, strict=True)}
+        rows = [place[network] for network in _by_network(good)]
+        return Imported(transferred(target, bundle.known, rows), (*notes, *([unit] if unit else [])))
     return Imported(target.with_learning_curve(), (*notes, *more, *([unit] if unit else [])))
 
 

@@ -12,6 +12,7 @@ from predictors.target import Speedup, Target
 
 BUSY = 1.2
 FEW_HELD_OUT = 10
+TOLD = 0.9
 HEADINGS = ("count", "median", "MAPE", "in 5 %", "in 10 %", "rank")
 
 
@@ -19,6 +20,10 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
     """Print how well the target's model predicts networks that it was not fitted on."""
     out = console or Console(stderr=True)
     report = target.report
+    if target.transfer is not None:
+        for line in (transfer_text(target), *warnings(target)):
+            out.print(line)
+        return
     if report is None:
         out.print(f"{target.name}: no network was held out, so nothing is known of the model's errors")
         return
@@ -29,6 +34,8 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_row("kernels" if target.of_kernels else "networks", *cells(report.networks))
     table.add_row("from MACs alone", *cells(report.macs_alone))
+    if target.energy_report is not None:
+        table.add_row("energy", *cells(target.energy_report))
     heading, groups = splits(report)
     table.add_section()
     table.add_row(heading)
@@ -37,6 +44,18 @@ def print_report(target: Target, *, console: Console | None = None) -> None:
     out.print(table)
     for line in (*prospects(target.learning), *warnings(target)):
         out.print(line)
+
+
+def transfer_text(target: Target) -> str:
+    """What a target that is known through other devices rests on, and how far it can be trusted, in words."""
+    assert target.transfer is not None
+    names = ", ".join(known.name for known in target.transfer.known)
+    text = f"{target.name}: {len(target.networks)} networks measured, all else inferred from {names}."
+    ends = target.latency.interval(1.0, confidence=TOLD)
+    if ends is None:
+        return text
+    between = f"{ends[0]:.2f} to {ends[1]:.2f} times the prediction"
+    return f"{text} On devices like those {TOLD:.0%} of networks took {between}."
 
 
 def splits(report: HoldoutReport) -> tuple[str, tuple[tuple[str, Accuracy], ...]]:

@@ -54,6 +54,7 @@ def test_from_plan_to_target(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["profile"], "missing; it names the target file to write"),
         (["profile", "--threads", "2", "plan", "-o", "x"], "write it behind plan"),
         (["profile", "plan", "mobil", "-o", "x"], "unknown space 'mobil'"),
+        (["profile", "plan", "mobile", "-o", "x", "--networks", "9"], "--networks 9 is too few to learn from"),
         (["profile", "import", "no.csv", "-o", "x.json"], "name the bundle that was measured with --bundle"),
         (["profile", "import", "no.csv", "-o", "x.json", "--bundle", "no"], "no/manifest.json cannot be read"),
         (["profile", "import", "no.csv", "-o", "x.json", "--kind", "kernel"], "did you mean 'kernels'"),
