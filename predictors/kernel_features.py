@@ -15,18 +15,27 @@ TILES = (4, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class KernelTable:
-    """Columns of many kernels, each float64 [n_kernels]; channel counts, positions and work."""
+    """Columns of many kernels, each float64 [n_kernels]; channel counts, positions and work of one sample."""
 
     columns: Mapping[str, Floats]
 
     def __getitem__(self, name: str) -> Floats:
         return self.columns[name]
 
+    def take(self, places: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> "KernelTable":
+        """The rows at `places`, numbers or a mask."""
+        return KernelTable({name: column[places] for name, column in self.columns.items()})
 
-def kernel_table(kernels: Sequence[Kernel]) -> KernelTable:
-    """Describe `kernels` by columns."""
+    def joined(self, other: "KernelTable") -> "KernelTable":
+        """This table's rows, then those of `other`."""
+        return KernelTable({name: np.concatenate([column, other[name]]) for name, column in self.columns.items()})
+
+
+def kernel_table(kernels: Sequence[Kernel], *, batch: npt.ArrayLike = 1) -> KernelTable:
+    """Describe `kernels` by columns; `batch` is the number of samples each works on, one or [n_kernels]."""
     rows = np.array([_row(kernel) for kernel in kernels], dtype=np.float64).reshape(-1, len(_NAMES))
     columns = dict(zip(_NAMES, rows.T, strict=True))
+    columns["batch"] = np.broadcast_to(np.asarray(batch, dtype=np.float64), len(rows))
     columns["groups"] = np.maximum(1.0, columns["in"] / np.maximum(1.0, columns["group_in"]))
     columns["group_out"] = columns["out"] / columns["groups"]
     return KernelTable(columns)
@@ -36,6 +45,7 @@ _NAMES = (
     "in",
     "out",
     "in_size",
+    "in_width",
     "out_size",
     "width",
     "taps",
@@ -53,6 +63,7 @@ def _row(kernel: Kernel) -> tuple[float, ...]:
         kernel.in_shape[0],
         kernel.out_shape[0],
         prod(kernel.in_shape[1:]),
+        kernel.in_shape[-1],
         prod(kernel.out_shape[1:]),
         kernel.out_shape[-1],
         prod(kernel.window),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,22 @@ ROWS_TO_CORRECT = 60
 SHARE_TO_CORRECT = 0.01
 FOLDS = 2
 FEW_REPEATS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """How boosted trees grow, in the words of scikit-learn: trees, learning rate, most leaves of one, fewest rows of a
+    leaf, share of the features a split may choose from, and the error that is made small."""
+
+    iterations: int
+    rate: float
+    leaves: int
+    least_rows: int
+    feature_share: float = 1.0
+    loss: Literal["squared_error", "absolute_error"] = "squared_error"
+
+
+FEW_ROWS = Trees(iterations=80, rate=0.12, leaves=15, least_rows=8)
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,7 @@ def _fit_class(name: str, rows: MeasuredKernels, *, correct: bool) -> ClassModel
     work: WorkFunction = conv_work if is_conv and name else plain_work
     if work is conv_work and len(rows.kernels) < ROWS_PER_AMOUNT * conv_work(table).shape[1]:
         work = plain_work
-    coefficients = _non_negative(work(table), rows.ms)
+    coefficients = non_negative(work(table), rows.ms)
     measured = rows.ms > 0
     if not correct or measured.sum() < ROWS_TO_CORRECT:
         return ClassModel(work, coefficients, None, 0.0)
@@ -134,11 +150,11 @@ def _fit_class(name: str, rows: MeasuredKernels, *, correct: bool) -> ClassModel
     strength = _strength(features, amounts, logs, rows.network[measured])
     if strength == 0:
         return ClassModel(work, coefficients, None, 0.0)
-    return ClassModel(work, coefficients, _boosted(features, logs - base), strength)
+    return ClassModel(work, coefficients, boosted(features, logs - base), strength)
 
 
-def _non_negative(amounts: Floats, ms: Floats) -> Floats:
-    """Non-negative coefficients with the least squared relative error."""
+def non_negative(amounts: Floats, ms: Floats) -> Floats:
+    """Non-negative coefficients [n_amounts] of `amounts` [n, n_amounts]: least squared error relative to `ms` [n]."""
     from scipy.optimize import nnls
 
     scale = np.maximum(amounts.max(axis=0), 1e-12)
@@ -147,20 +163,28 @@ def _non_negative(amounts: Floats, ms: Floats) -> Floats:
     return np.asarray(found / scale)
 
 
-def _boosted(features: Floats, residual: Floats) -> Any:
+def boosted(
+    features: Floats, residual: Floats, *, trees: Trees = FEW_ROWS, seed: int = 0, threads: int | None = 1
+) -> Any:
+    """Boosted `trees` from `features` [n, n_features] to `residual` [n].
+
+    Threads that wait for each other cost more than a few thousand rows; `threads=None` takes as many as there are.
+    """
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     model = HistGradientBoostingRegressor(
-        max_iter=80,
-        learning_rate=0.12,
-        max_leaf_nodes=15,
-        min_samples_leaf=8,
+        loss=trees.loss,
+        max_iter=trees.iterations,
+        learning_rate=trees.rate,
+        max_leaf_nodes=trees.leaves,
+        min_samples_leaf=trees.least_rows,
         l2_regularization=1.0,
+        max_features=trees.feature_share,
         early_stopping=False,
-        random_state=0,
+        random_state=seed,
     )
-    with threadpool_limits(1):  # threads that wait for each other cost more than these few rows
+    with threadpool_limits(threads):
         return model.fit(features, residual)
 
 
@@ -171,9 +195,9 @@ def _strength(features: Floats, amounts: Floats, logs: Floats, network: npt.NDAr
         held = network % FOLDS == fold
         if held.all() or not held.any():
             return 0.0
-        coefficients = _non_negative(amounts[~held], np.exp(logs[~held]))
+        coefficients = non_negative(amounts[~held], np.exp(logs[~held]))
         base = np.log(np.maximum(SHORTEST_MS / 10, amounts @ coefficients))
-        guess = _boosted(features[~held], (logs - base)[~held]).predict(features[held])
+        guess = boosted(features[~held], (logs - base)[~held]).predict(features[held])
         agreed += float(guess @ (logs - base)[held])
         spread += float(guess @ guess)
     return min(1.0, max(0.0, agreed / spread)) if spread > 0 else 0.0
