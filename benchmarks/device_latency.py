@@ -32,7 +32,6 @@ from search_spaces.catalog.mobile import mobile
 Floats = npt.NDArray[np.float64]
 FIGURES = ("within_10_percent", "median_error", "spearman")
 LEAST_CALM = 0.5
-MOST_ROUNDS = 8
 UNITS = {"within_10_percent": "share", "median_error": "share", "spearman": ""}
 SEEN_GROUP_SIZES, UNSEEN_GROUP_SIZES = (1, 8), (2, 4)
 SEEN_DILATIONS, UNSEEN_DILATIONS = (1,), (2,)
@@ -64,7 +63,7 @@ def measure(networks: Sequence[Network], target: Target, *, seconds: float) -> S
     """
     meter = meter_for(target)
     with progress("measuring fresh networks", len(networks)) as step:
-        found = meter.latencies(networks, seconds=seconds, rounds=MOST_ROUNDS, step=step)
+        found = meter.latencies(networks, seconds=seconds, step=step)
     measured = np.array([one.median_ms for one in found])
     kept = np.array([one.quiet_share > 0 for one in found])
     if not kept.all():

@@ -28,7 +28,6 @@ from search_spaces.catalog.mobile import mobile
 
 Floats = npt.NDArray[np.float64]
 SLOWEST_SHARE = 0.1
-MOST_ROUNDS = 8
 
 
 class Formula:
@@ -78,7 +77,7 @@ def measured_again(runs: Sequence[nas.Run], target: Target, *, networks: int, se
     turns = sorted((i, turn) for turn, of in enumerate(chosen) for i in range(len(of)))
     built = [runs[turn].network(Architecture.of(chosen[turn][i])) for i, turn in turns]
     with progress("measuring again", len(built)) as step:
-        found = meter.latencies(built, seconds=seconds, rounds=MOST_ROUNDS, step=step)
+        found = meter.latencies(built, seconds=seconds, step=step)
     taken = np.array([one.median_ms for one in found])
     return [taken[[of == turn for _, of in turns]] for turn in range(len(runs))]
 

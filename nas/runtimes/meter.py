@@ -65,13 +65,13 @@ class Meter:
         `step` advances by one a network.
         """
         best: dict[int, Measurement] = {}
-        for _ in range(rounds):
+        for turn in range(rounds):
             for i, network in enumerate(networks):
                 if i in best and self.doubt(best[i]) == 0:
                     continue
                 found = self.latency(network, seconds=seconds)
-                if step is not None and i not in best:
-                    step.advance(1.0)
+                if step is not None:
+                    step.advance(float(i not in best), note=f"disturbed ones again, {turn} of {rounds - 1}" * (turn > 0))
                 best[i] = min(found, best.get(i, found), key=lambda one: (self.doubt(one), one.median_ms))
         doubted = sum(self.doubt(found) > 0 for found in best.values())
         if doubted:
