@@ -12,10 +12,12 @@ import numpy as np
 
 from nas.search.asking import ask
 from nas.search.domain import History, Rows, no_rows
+from nas.search.earlier import EARLIER, Earlier, known_figures, taken_over
 from nas.search.limits import check_limits, describe
 from nas.search.problem import Problem, Settings
 from nas.search.proposers import proposer
 from nas.search.record import RANDOM, Evaluation
+from nas.search.screening import bar, is_partial
 from nas.search.storage import locked
 from nas.search.study import Proposal, Recorded, StudyRecord, coded, evaluation_of, open_study
 from nas.search.workers import Outcome, Pool, Task, pool
@@ -74,11 +76,13 @@ def search(
     resume: bool = False,
     progress: Step | None = None,
     deadline: float | None = None,
+    earlier: Earlier | None = None,
 ) -> SearchResult:
     """Search `problem` and record every trial in `folder`; with `resume`, go on from what is recorded there.
 
     deadline: on `time.monotonic()`; what is being evaluated then is given up, and what is done is returned. Ctrl-C
-    does the same. progress advances by one for each evaluation, recorded ones included.
+    does the same. progress advances by one for each evaluation, recorded ones included. earlier: what other searches
+    evaluated; what is learned from is recorded first, as proposals of "earlier", beside the budget.
 
     Raises NasError before anything is evaluated when the limits cannot be met, and when the study cannot be used,
     the workers cannot start, or most evaluations fail.
@@ -91,7 +95,7 @@ def search(
         record = stack.enter_context(
             open_study(folder, header, name=settings.name, kind=settings.storage, resume=resume)
         )
-        run = _Run(problem, settings, record, stack, progress=progress, deadline=deadline)
+        run = _Run(problem, settings, record, stack, progress=progress, deadline=deadline, earlier=earlier or Earlier())
         ended = run.all()
     evaluations = [evaluation_of(known, problem.limits, problem.provenance) for known in run.recorded()]
     failures = [
@@ -125,26 +129,46 @@ class _Run:
         *,
         progress: Step | None,
         deadline: float | None,
+        earlier: Earlier,
     ) -> None:
         self.problem, self.settings, self.record = problem, settings, record
         self.deadline = deadline
         self._stack, self._progress = stack, progress
         self._pool: Pool | None = None
         known = record.load()
+        self.earlier = self._taken_over(earlier, known)
         self.streams = [_Stream(self, name, budget, known) for name, budget in streams(settings)]
-        self.cache: dict[str, dict[str, float]] = {}
+        self.cache: dict[str, dict[str, float]] = known_figures(problem, earlier.known)
+        for recorded in self.earlier:
+            self.cache[problem.identity_of(recorded.proposal)] = dict(recorded.values or {})
         for stream in self.streams:
             for recorded in stream.known.values():
                 if recorded.values is not None:
                     self.remember(recorded.proposal, recorded.values)
 
     def recorded(self) -> list[Recorded]:
-        """Everything known, stream by stream, by number."""
-        return [stream.known[number] for stream in self.streams for number in sorted(stream.known)]
+        """Everything known: what was taken over, then stream by stream, by number."""
+        own = [stream.known[number] for stream in self.streams for number in sorted(stream.known)]
+        return [*self.earlier, *own]
+
+    def _taken_over(self, earlier: Earlier, known: list[Recorded]) -> list[Recorded]:
+        """What is learned from other searches; recorded here when it was not yet."""
+        there = {one.proposal.number: one for one in known if one.proposal.proposer == EARLIER and one.values}
+        for one in taken_over(self.problem, earlier.learned, root=self.settings.seed):
+            if one.proposal.number not in there and one.values is not None:
+                self.record.add(one.proposal, one.values)
+                there[one.proposal.number] = one
+        return [there[number] for number in sorted(there)]
 
     def remember(self, proposal: Proposal, values: Mapping[str, float]) -> None:
         """Keep the figures of a network for whoever proposes it again."""
-        self.cache.setdefault(self.problem.identity_of(proposal), dict(values))
+        if not is_partial(values):
+            self.cache.setdefault(self.problem.identity_of(proposal), dict(values))
+
+    def cached(self, proposal: Proposal) -> dict[str, float] | None:
+        """All figures of a network that was evaluated before, here or by another search; else `None`."""
+        given = self.cache.get(self.problem.identity_of(proposal))
+        return None if given is None else {**proposal.figures, **given}
 
     def advance(self, recorded: Recorded) -> None:
         """Show that one more is done."""
@@ -200,6 +224,7 @@ class _Stream:
         self.known = {known.proposal.number: known for known in recorded if known.proposal.proposer == name}
         if self._too_many_failures():
             self.known = {number: replace(known, failure=None) for number, known in self.known.items()}
+        self._earlier = [] if name == RANDOM else run.earlier
         starts = None if name == RANDOM else run.problem.starts
         self._starts = no_rows(run.problem.domain) if starts is None else run.problem.domain.within(starts)
         self._in_flight: dict[int, Proposal] = {}
@@ -237,7 +262,8 @@ class _Stream:
     def _propose(self) -> bool:
         """Propose and start the next trial; whether there was one."""
         number = len(self.known)
-        seen = {self._run.problem.identity_of(known.proposal) for known in self.known.values()}
+        known = (*self._earlier, *self.known.values())
+        seen = {self._run.problem.identity_of(one.proposal) for one in known}
         seed = (self._run.settings.seed, 1 + (self._name == RANDOM), number)
         history = self._history(number)
 
@@ -251,12 +277,12 @@ class _Stream:
             return False
         rows = tuple(tuple(map(int, other)) for other in skipped)
         proposal = replace(self._inspect(row), number=number, skipped=rows)
-        values = self._run.cache.get(self._run.problem.identity_of(proposal))
-        if values is None:
+        values = self._run.cached(proposal)
+        if values is None or self._missing(values):
             self._start(proposal)
         else:
             self._run.record.add(proposal, values)
-            self._conclude(Recorded(proposal, dict(values), None, cached=True))
+            self._conclude(Recorded(proposal, values, None, cached=True))
         return True
 
     def _inspect(self, row: Rows) -> Proposal:
@@ -284,7 +310,7 @@ class _Stream:
         slots = len(problem.coded.slots)
         settled = max(0, number - self._run.settings.lag)
         done = [self.known[i] for i in range(settled)]
-        valued = [known for known in done if known.values is not None]
+        valued = [*self._earlier, *(known for known in done if known.values is not None)]
         failed = [known.proposal.row for known in done if known.values is None]
         skipped = [row for i in range(number) for row in self.known[i].proposal.skipped]
         values = [problem.told(known.values or {}) for known in valued]
@@ -301,7 +327,14 @@ class _Stream:
         self._run.record.start(proposal)
         self.known[proposal.number] = Recorded(proposal, None, None)
         self._in_flight[proposal.number] = proposal
-        self._run.workers().submit(Task(proposal.key, proposal.architecture, proposal.seed))
+        self._run.workers().submit(Task(proposal.key, proposal.architecture, proposal.seed, self._bar(proposal)))
+
+    def _bar(self, proposal: Proposal) -> float | None:
+        """The error that a proposal must stay below, from what was settled when it was made."""
+        if not self._run.settings.early_stop:
+            return None
+        settled = [self.known[number] for number in range(max(0, proposal.number - self._run.settings.lag))]
+        return bar(self._run.problem, proposal, (*self._earlier, *settled))
 
     def _take(self, outcome: Outcome) -> None:
         """Record what came of a task."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from search_spaces.errors import NasError
 from search_spaces.space import Architecture
@@ -31,13 +31,22 @@ class Evaluator(Protocol):
         """Figures of `architecture` by name; the same for the same arguments."""
 
 
+@runtime_checkable
+class Screener(Protocol):
+    """An evaluator that can give up early."""
+
+    def evaluate_until(self, architecture: Architecture, seed: int, bar: float) -> Mapping[str, float]:
+        """As `evaluate`, but it may stop once the error surely is above `bar`, and say so (`nas.search.screening`)."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """One evaluation to be done."""
+    """One evaluation to be done; it may be given up once its error surely is above `bar`."""
 
     key: Key
     architecture: Architecture
     seed: int
+    bar: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,15 @@ class Worker:
         """Evaluate one task."""
         started = time.perf_counter()
         try:
-            values, failure = _checked(self._evaluator.evaluate(task.architecture, task.seed)), None
+            values, failure = _checked(self._figures(task)), None
         except Exception as error:
             values, failure = None, _reason(error)
         return Outcome(task.key, values, failure, time.perf_counter() - started)
+
+    def _figures(self, task: Task) -> Mapping[str, float]:
+        if task.bar is not None and isinstance(self._evaluator, Screener):
+            return self._evaluator.evaluate_until(task.architecture, task.seed, task.bar)
+        return self._evaluator.evaluate(task.architecture, task.seed)
 
 
 def _checked(values: object) -> dict[str, float]:
