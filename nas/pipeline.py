@@ -386,12 +386,15 @@ class Run:
             workers=section.workers,
             name=section.name,
             storage=section.storage,
+            address=section.cluster,
+            timeout_seconds=section.timeout_seconds,
         )
 
     def search(self) -> "SearchResult":
         """Search, or go on from the last trial recorded."""
         from nas.console import progress
         from nas.search.driver import search, streams
+        from nas.search.storage import is_recorded
 
         settings = self.search_settings()
         with self.folder.stage(f"search {settings.name}"):
@@ -401,8 +404,7 @@ class Run:
                     self.problem(),
                     settings,
                     self.search_folder,
-                    resume=(self.search_folder / "study.db").exists()
-                    or (self.search_folder / "study.journal").exists(),
+                    resume=is_recorded(self.search_folder),
                     progress=step,
                     deadline=self._search_deadline,
                 )

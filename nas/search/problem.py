@@ -11,7 +11,6 @@ import numpy as np
 from nas.search.domain import CodedSpace, Domain, Floats, Rows, Score
 from nas.search.proposers import DEFAULT
 from nas.search.record import Identity
-from nas.search.storage import StorageKind
 from nas.search.study import RESERVED, Header, Proposal
 from nas.search.workers import Evaluator
 from search_spaces.errors import NasError
@@ -35,7 +34,8 @@ class Settings:
     evaluations: architectures the proposer may have evaluated. random_evaluations: budget of the baseline, `None`
     for the same; none when the proposer itself is "random". lag: trial n is proposed from the results of trials
     before n - lag; at most lag + 1 evaluations run at once. workers: processes; 0 or 1 needs no Ray. name: of the
-    study. storage: its kind. address: of a Ray cluster.
+    study. storage: "sqlite", "journal" or the URL of a PostgreSQL database. address: of a running Ray cluster, "auto"
+    for the one on this machine, `None` for one of the search's own. timeout_seconds: the most an evaluation may take.
     """
 
     evaluations: int = 200
@@ -45,8 +45,9 @@ class Settings:
     lag: int = 8
     workers: int = 2
     name: str = "search"
-    storage: StorageKind = "sqlite"
+    storage: str = "sqlite"
     address: str | None = None
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.search import workers as workers_module
+from nas.search import ray_pool
 from nas.search.driver import SearchResult, search
 from nas.search.problem import Settings
 from nas.search.workers import InProcess, Outcome, Task, pool
@@ -109,7 +109,7 @@ class Suicidal:
 
 
 def test_what_always_kills_its_worker_fails_in_the_end(ray_running: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers_module, "LOSSES", 2)
+    monkeypatch.setattr(ray_pool, "LOSSES", 2)
     with pool(Suicidal(), 2) as workers:
         workers.submit(Task(("surrogate", 0), ONE, 0))
         outcome = workers.next(60.0)
