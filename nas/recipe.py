@@ -74,7 +74,10 @@ def _proposer_name(value: str) -> str:
 def _storage(value: str) -> str:
     from nas.search.storage import kind_of
 
-    several(_check((), value, kind_of))
+    def known(storage: str) -> None:
+        kind_of(storage)
+
+    several(_check((), value, known))
     return value
 
 
