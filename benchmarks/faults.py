@@ -214,7 +214,7 @@ def driver_killed(plan: Plan) -> Told:
             driver = start_driver(plan, "sqlite", folder, log)
             share = (plan.settings.evaluations - before) // (plan.kills - kills + 1)
             wanted = before + int(rng.integers(1, max(2, share)))
-            _wait_for(lambda wanted=wanted: len(evaluated(log)) >= wanted or driver.poll() is not None)  # type: ignore[misc]
+            _wait_for_evaluations(log, wanted, driver)
             time.sleep(float(rng.uniform(0.0, plan.seconds)))
             if driver.poll() is not None:
                 break
@@ -249,6 +249,11 @@ def start_driver(plan: Plan, storage: str, folder: Path, log: Path) -> "subproce
     command += ["--workers", str(settings.workers), "--lag", str(settings.lag), "--seconds", str(plan.seconds)]
     command += ["--evaluations", str(settings.evaluations), "--proposer", settings.proposer]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _wait_for_evaluations(log: Path, count: int, driver: "subprocess.Popen[bytes]") -> None:
+    """Wait until so many evaluations began, or the driver ended."""
+    _wait_for(lambda: len(evaluated(log)) >= count or driver.poll() is not None)
 
 
 def _wait_for(reached: Callable[[], bool]) -> None:

@@ -247,3 +247,23 @@ def test_the_header_is_plain_json(tmp_path: Path) -> None:
     assert written["objectives"] == ["error", "macs"]
     assert math.isclose(written["limits"]["error"], 0.5)
     assert Settings().storage == "sqlite"
+
+
+def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+    import threading
+
+    from nas.search import storage
+
+    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.2)
+    with open_study(tmp_path, HEADER, name="s") as record:
+        record.start(proposal(0))
+        other = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(1.0, lambda: other.execute("ROLLBACK"))
+        release.start()
+        assert record.finish(proposal(0), {**proposal(0).figures, "error": 0.2}, 1.0)
+        release.join()
+        assert record.start(proposal(1))
+        other.close()
+    assert [trial.state.name for trial in study_in(tmp_path).trials] == ["COMPLETE", "RUNNING"]
