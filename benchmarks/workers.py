@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from nas.search.problem import Settings
 from nas.search.slots import distributions
 from nas.search.storage import close_storage, kind_of
 from nas.search.study import open_study
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 STORE_BYTES = 100 * 2**20
 SLEPT = {"sqlite": 10.0, "journal": 10.0, "postgresql": 1.0}
@@ -170,13 +173,14 @@ def optuna_alone(storage: str, folder: Path, trials: int) -> float:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    opened: Any = {
-        "sqlite": lambda: optuna.storages.RDBStorage(f"sqlite:///{folder / 'alone.db'}"),
-        "postgresql": lambda: open_postgres(storage),
-        "journal": lambda: optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(folder / "alone.journal"))
-        ),
-    }[kind_of(storage)]()
+    kind = kind_of(storage)
+    opened: BaseStorage
+    if kind == "journal":
+        backend = optuna.storages.journal.JournalFileBackend(str(folder / "alone.journal"))
+        opened = optuna.storages.JournalStorage(backend)
+    else:
+        file = f"sqlite:///{folder / 'alone.db'}"
+        opened = optuna.storages.RDBStorage(file) if kind == "sqlite" else open_postgres(storage)
     slots = distributions((slot.name, tuple(slot.options)) for slot in space().compile().slots)
     study = optuna.create_study(
         storage=opened, directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=0)

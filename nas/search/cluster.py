@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,7 +92,8 @@ def check_store(payload: int) -> None:
     """Raise NasError when `payload` bytes do not fit into the object store of every node of the running Ray."""
     import ray
 
-    for node in ray.nodes():
+    nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+    for node in nodes():
         store = node["Resources"].get("object_store_memory") if node["Alive"] else None
         if store is not None and payload > store:
             raise NasError(

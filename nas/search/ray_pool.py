@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +107,8 @@ class RayPool:
     def _processors() -> float:
         import ray
 
-        return float(ray.cluster_resources().get("CPU", 0.0))
+        resources: Callable[[], dict[str, float]] = ray.cluster_resources
+        return resources().get("CPU", 0.0)
 
     def _collect(self, seconds: float) -> None:
         """Take what is done within `seconds`, at once when anything is; cut short what is late; give out tasks."""

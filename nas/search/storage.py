@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 StorageKind = Literal["sqlite", "journal", "postgresql"]
 FILE_NAMES: dict[StorageKind, str] = {"sqlite": "study.db", "journal": "study.journal", "postgresql": "study.json"}
+LOCAL: dict[str, StorageKind] = {"sqlite": "sqlite", "journal": "journal"}
 LOCK_SECONDS = 10.0
 
 
 def kind_of(storage: str) -> StorageKind:
     """What `storage` is: "sqlite", "journal", or the URL of a PostgreSQL database; NasError when none of them."""
-    if storage == "sqlite" or storage == "journal":
-        return storage
+    if storage in LOCAL:
+        return LOCAL[storage]
     if storage.startswith("postgres"):
         postgres_url(storage)
         return "postgresql"
@@ -107,6 +108,7 @@ def study_place(folder: Path, storage: str, name: str) -> tuple[str, str]:
     path = study_file(folder, storage)
     if kind_of(storage) != "postgresql":
         return name, str(path)
+    folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         draft = folder / f".{uuid.uuid4().hex}.tmp"
         write_json(draft, {"storage": storage, "study": f"{name}-{uuid.uuid4().hex[:8]}"})

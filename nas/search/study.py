@@ -329,9 +329,9 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with ExitStack() as stack:
+            full_name, place = study_place(folder, storage, name)
             opened = open_storage(folder, storage)
             stack.callback(close_storage, opened)
-            full_name, place = study_place(folder, storage, name)
             try:
                 study = optuna.create_study(
                     storage=opened,

@@ -93,15 +93,18 @@ class BulkWriter:
 
         studies, trials = self._tables["studies"], self._tables["trials"]
         newest = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == self._study)
-        row = {"study_id": self._study, "state": trial.state.name, "datetime_start": _utc(trial.datetime_start)}
+        row: dict[str, Any] = {
+            "study_id": self._study,
+            "state": trial.state.name,
+            "datetime_start": _utc(trial.datetime_start),
+            "datetime_complete": _utc(trial.datetime_complete),
+        }
         with self._engine.begin() as connection:
-            connection.execute(
-                select(studies.c.study_id).where(studies.c.study_id == self._study).with_for_update()
-            )
+            connection.execute(select(studies.c.study_id).where(studies.c.study_id == self._study).with_for_update())
             last = connection.execute(newest.order_by(trials.c.trial_id.desc()).limit(1)).one_or_none()
             if last is not None and last.trial_id > self._last:
                 return None
-            row |= {"number": 0 if last is None else last.number + 1, "datetime_complete": _utc(trial.datetime_complete)}
+            row["number"] = 0 if last is None else last.number + 1
             key = connection.execute(trials.insert().values(row)).inserted_primary_key
             assert key is not None
             trial_id = int(key[0])
@@ -157,7 +160,8 @@ class BulkWriter:
         statement = statement.on_conflict_do_update(
             index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
         )
-        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+        texts = {key: json.dumps(value) for key, value in attributes.items()}
+        rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in texts.items()]
         connection.execute(statement, rows)
 
 

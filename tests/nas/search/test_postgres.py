@@ -49,7 +49,7 @@ def test_a_search_is_the_same_there_and_resumes(
     with pytest.raises(NasError, match="already holds the search 'search'"):
         search(world.problem(), settings, tmp_path)
     assert core(search(world.problem(), settings, tmp_path, resume=True)) == core(whole)
-    with pytest.raises(NasError, match="is recorded in postgresql://.*, not in postgresql://elsewhere/db"):
+    with pytest.raises(NasError, match=r"is recorded in postgresql://.*, not in postgresql://elsewhere/db"):
         search(world.problem(), replace(settings, storage="postgresql://elsewhere/db"), tmp_path, resume=True)
 
 
@@ -59,9 +59,7 @@ def test_another_folder_is_another_study(postgres: Server, world: World, tmp_pat
         assert len(search(world.problem(), settings, tmp_path / name).evaluations) == 3
 
 
-def test_several_drivers_divide_one_study(
-    postgres: Server, world: World, whole: SearchResult, tmp_path: Path
-) -> None:
+def test_several_drivers_divide_one_study(postgres: Server, world: World, whole: SearchResult, tmp_path: Path) -> None:
     settings = replace(SETTINGS, storage=postgres.url)
     logs = [tmp_path / str(i) for i in range(3)]
     results: list[SearchResult] = []

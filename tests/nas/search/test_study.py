@@ -177,7 +177,10 @@ def test_a_damaged_study_is_named_and_left_as_it_is(kind: StorageKind, spoil, tm
     path = filled(tmp_path, kind)
     path.write_bytes(spoil(path.read_bytes()))
     before = path.read_bytes()
-    with pytest.raises(NasError) as refusal, open_study(tmp_path, HEADER, name="s", storage=kind, resume=True) as record:
+    with (
+        pytest.raises(NasError) as refusal,
+        open_study(tmp_path, HEADER, name="s", storage=kind, resume=True) as record,
+    ):
         record.load()
     assert f"the study {path} cannot be read" in str(refusal.value)
     assert f"mv {path} {path}.bad" in str(refusal.value)

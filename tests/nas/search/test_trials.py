@@ -54,7 +54,7 @@ def write(writer: TrialWriter) -> None:
         constraints={"params": -1.0, "error": 0.25},
     )
     assert writer.end(ids[0], done)
-    assert writer.end(ids[1], create_trial(state=TrialState.FAIL, user_attrs={"failure": "it \"broke\""}))
+    assert writer.end(ids[1], create_trial(state=TrialState.FAIL, user_attrs={"failure": 'it "broke"'}))
     assert not writer.end(ids[1], done)
     assert not writer.end(ids[3], done)
 
