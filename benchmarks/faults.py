@@ -5,7 +5,7 @@
 Each scenario is a real search with stand-in evaluations (they sleep), compared trial by trial with the same search
 without a fault: `workers` has a worker killed (kill -9) every few seconds, from the first evaluation to the last;
 `driver` has its driver killed ten times; `sqlite` finds its file locked, and `postgresql` its server crashed, for half
-a minute; `drivers` are three drivers on one study, one of which is killed. Prints one JSON line per figure and scenario:
+a minute; `drivers` are three drivers on one study, one of which is killed. Prints per scenario one JSON line each of
 
     lost            trials of the undisturbed search that are missing
     counted_twice   trials, or networks, that the study holds twice with a result

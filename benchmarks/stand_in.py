@@ -55,19 +55,13 @@ class StandIn:
 
 @cache
 def space() -> SearchSpace:
-    """A mobile space of 30 choices: width and depth of three stages, kernel and expansion of twelve blocks."""
-    return mobile(
-        (3, 32, 32),
-        10,
-        resolutions=(32,),
-        widths=((16, 24, 32), (32, 48, 64), (64, 96, 128)),
-        depths=[(2, 3, 4)] * 3,
-        strides=(1, 2, 2),
-        expands=(3, 4, 6),
-        group_sizes=(1,),
-        dilations=(1,),
-        sparsities=(0.0,),
-    )
+    """The mobile space for small images: 30 choices, up to five blocks in three stages."""
+    return mobile((3, 32, 32), 10, resolutions=(32,), depths=((1, 2), (1, 2), (1,)), strides=(1, 2, 2))
+
+
+def choices() -> int:
+    """How many choices there are in that space."""
+    return sum(len(slot.options) > 1 for slot in tables().compiled.slots)
 
 
 @cache

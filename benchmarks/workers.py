@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.figures import Detail, print_figure, tell
 from benchmarks.postgres import postgres_server, why_not
-from benchmarks.stand_in import StandIn, duplicates, evaluated, invalid, problem, space
+from benchmarks.stand_in import StandIn, choices, duplicates, evaluated, invalid, problem
 from nas.search.driver import SearchResult, search
 from nas.search.postgres import open_postgres
 from nas.search.problem import Settings
@@ -83,6 +83,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 first = efficiency if first is None else first
 
 
+class Clock:
+    """Notes when the last evaluation was taken, before the workers are dismissed."""
+
+    def __init__(self) -> None:
+        self.begun = self.last = time.monotonic()
+
+    def advance(self, amount: float = 1.0, *, note: str = "") -> None:
+        """Note the time."""
+        self.last = time.monotonic()
+
+
 @contextmanager
 def test_cluster(nodes: int, workers: int) -> Iterator[str]:
     """The address of a Ray cluster of `nodes` nodes with room for `workers`, all on this machine."""
@@ -110,11 +121,11 @@ def report_search(settings: Settings, seconds: float, nodes: int, first: float |
         log.mkdir()
         task = problem(StandIn(seconds, log))
         task.domain.score(task.coded.sample(np.random.default_rng(0), 1))
-        clock = time.process_time()
-        result = search(task, settings, Path(name) / "search")
-        driver = time.process_time() - clock
+        clock, processor = Clock(), time.process_time()
+        result = search(task, settings, Path(name) / "search", progress=clock)
+        driver = time.process_time() - processor
         begun = evaluated(log)
-    wall = result.seconds - result.start_seconds
+    wall = clock.last - clock.begun - result.start_seconds
     efficiency = len(result.evaluations) * seconds / (settings.workers * wall)
     tell(f"{settings.workers} workers: {wall:.1f} s after {result.start_seconds:.1f} s in which they started")
     where: dict[str, Detail] = {
@@ -125,7 +136,7 @@ def report_search(settings: Settings, seconds: float, nodes: int, first: float |
         "evaluations": len(result.evaluations),
         "lag": settings.lag,
         "proposer": settings.proposer,
-        "choices": len(space().compile().slots),
+        "choices": choices(),
     }
     baseline = {} if first is None else {"fewest workers": first}
     heaviest = max(one.values["worker_mib"] for one in result.evaluations)
@@ -146,7 +157,7 @@ def report_storage(storage: str, trials: int) -> None:
     """Print how many trials a second `storage` takes from this project, and from Optuna alone."""
     where: dict[str, Detail] = {
         "storage": kind_of(storage),
-        "choices": len(space().compile().slots),
+        "choices": choices(),
         "trials": trials,
     }
     with tempfile.TemporaryDirectory(prefix="nas-storage-") as name:
@@ -181,7 +192,7 @@ def optuna_alone(storage: str, folder: Path, trials: int) -> float:
     else:
         file = f"sqlite:///{folder / 'alone.db'}"
         opened = optuna.storages.RDBStorage(file) if kind == "sqlite" else open_postgres(storage)
-    slots = distributions((slot.name, tuple(slot.options)) for slot in space().compile().slots)
+    slots = distributions((slot.name, tuple(slot.options)) for slot in problem(StandIn(0.0)).coded.slots)
     study = optuna.create_study(
         storage=opened, directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=0)
     )

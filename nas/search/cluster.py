@@ -79,8 +79,8 @@ def _initialise(workers: int, address: str | None, payload: int) -> None:
         ray.shutdown()
         if address is not None:
             raise NasError(
-                f"the Ray cluster {address!r} cannot be reached: {first_line(error)}. Start it with 'ray start --head', "
-                "check search.cluster, or leave it out to search on this machine alone"
+                f"the Ray cluster {address!r} cannot be reached: {first_line(error)}. Start it with "
+                "'ray start --head', check search.cluster, or leave it out to search on this machine alone"
             ) from error
         raise NasError(
             f"Ray cannot start with {payload / MIB:.0f} MiB to share: {first_line(error)}. Free memory in /dev/shm, "

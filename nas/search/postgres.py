@@ -98,8 +98,8 @@ class Presence:
             held = connection.execute(
                 text(
                     "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
-                    "AND classid = CAST(CAST(:study AS integer) AS oid) AND database = (SELECT oid FROM pg_database WHERE datname = "
-                    "current_database())"
+                    "AND classid = CAST(CAST(:study AS integer) AS oid) "
+                    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
                 ),
                 {"study": self._study},
             ).scalars()

@@ -79,20 +79,28 @@ class BulkWriter:
     """Writes into the tables of Optuna's relational storage; trials of several drivers never cross."""
 
     def __init__(self, storage: "RDBStorage", study_id: int, parameters: Mapping[str, str]) -> None:
-        from sqlalchemy import MetaData
+        from sqlalchemy import MetaData, select
+        from sqlalchemy.dialects import postgresql, sqlite
 
         self._engine, self._study, self._parameters = storage.engine, study_id, parameters
         metadata = MetaData()
         metadata.reflect(self._engine, only=TABLES)
         self._tables: Mapping[str, Table] = metadata.tables
         self._last = 0
+        studies, trials = self._tables["studies"], self._tables["trials"]
+        self._hold = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
+        newest = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == study_id)
+        self._newest = newest.order_by(trials.c.trial_id.desc()).limit(1)
+        insert: Any = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
+        self._upserts: dict[str, Any] = {}
+        for name in ("trial_user_attributes", "trial_system_attributes"):
+            statement = insert(self._tables[name])
+            self._upserts[name] = statement.on_conflict_do_update(
+                index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
+            )
 
     def add(self, trial: "FrozenTrial") -> int | None:
         """Add `trial` and return its id; `None` when another driver has added one unseen."""
-        from sqlalchemy import select
-
-        studies, trials = self._tables["studies"], self._tables["trials"]
-        newest = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == self._study)
         row: dict[str, Any] = {
             "study_id": self._study,
             "state": trial.state.name,
@@ -100,12 +108,12 @@ class BulkWriter:
             "datetime_complete": _utc(trial.datetime_complete),
         }
         with self._engine.begin() as connection:
-            connection.execute(select(studies.c.study_id).where(studies.c.study_id == self._study).with_for_update())
-            last = connection.execute(newest.order_by(trials.c.trial_id.desc()).limit(1)).one_or_none()
+            connection.execute(self._hold)
+            last = connection.execute(self._newest).one_or_none()
             if last is not None and last.trial_id > self._last:
                 return None
             row["number"] = 0 if last is None else last.number + 1
-            key = connection.execute(trials.insert().values(row)).inserted_primary_key
+            key = connection.execute(self._tables["trials"].insert(), row).inserted_primary_key
             assert key is not None
             trial_id = int(key[0])
             connection.execute(self._tables["trial_params"].insert(), self._parameter_rows(trial_id, trial))
@@ -151,18 +159,10 @@ class BulkWriter:
             connection.execute(self._tables["trial_values"].insert(), rows)
 
     def _set(self, connection: "Connection", table: str, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        if not attributes:
-            return
-        insert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
-        statement: Any = insert(self._tables[table])
-        statement = statement.on_conflict_do_update(
-            index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
-        )
         texts = {key: json.dumps(value) for key, value in attributes.items()}
-        rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in texts.items()]
-        connection.execute(statement, rows)
+        if texts:
+            rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in texts.items()]
+            connection.execute(self._upserts[table], rows)
 
 
 def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
