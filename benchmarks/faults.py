@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,7 +151,8 @@ def disturbed(plan: Plan, storage: str, disturb: Callable[[Path, Path, threading
         started = time.monotonic()
         thread.start()
         try:
-            result = search(problem(StandIn(plan.seconds, log)), settings, folder)
+            with redirect_stdout(sys.stderr):
+                result = search(problem(StandIn(plan.seconds, log)), settings, folder)
         finally:
             over.set()
             thread.join()

@@ -13,10 +13,11 @@ where it is not installed. The workers are ready before the clock runs. Prints o
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,8 @@ def report_search(settings: Settings, seconds: float, nodes: int, first: float |
         task = problem(StandIn(seconds, log))
         task.domain.score(task.coded.sample(np.random.default_rng(0), 1))
         clock, processor = Clock(), time.process_time()
-        result = search(task, settings, Path(name) / "search", progress=clock)
+        with redirect_stdout(sys.stderr):
+            result = search(task, settings, Path(name) / "search", progress=clock)
         driver = time.process_time() - processor
         begun = evaluated(log)
     wall = clock.last - clock.begun - result.start_seconds

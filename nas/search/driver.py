@@ -151,6 +151,12 @@ class _Run:
         """Keep the figures of a network for whoever proposes it again."""
         self.cache.setdefault(self.problem.identity_of(proposal), dict(values))
 
+    def refresh(self) -> None:
+        """Take up what other drivers recorded, and which of them died."""
+        everything = self.record.load()
+        for stream in self.streams:
+            stream.take_up(everything)
+
     def advance(self, recorded: Recorded) -> None:
         """Show that one more is done."""
         if self._progress is not None:
@@ -262,11 +268,16 @@ class _Stream:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Take up what other drivers recorded, and which of them died."""
         self._refreshed = time.monotonic()
-        for recorded in self._run.record.load():
+        self._run.refresh()
+
+    def take_up(self, everything: list[Recorded]) -> None:
+        """Learn what other drivers recorded, and which of their trials are to be evaluated again."""
+        for recorded in everything:
             number = recorded.proposal.number
             if recorded.proposal.proposer != self._name or number in self._in_flight or self.known.has_outcome(number):
+                continue
+            if recorded.failure is not None and number in self.known.retried:
                 continue
             if recorded.values is not None:
                 self._run.remember(recorded.proposal, recorded.values)

@@ -13,13 +13,18 @@ FEWEST_FAILURES = 3
 
 
 class Ledger:
-    """What is known of the trials 0, 1, ... of one proposer. An outcome never changes once it is known."""
+    """What is known of the trials 0, 1, ... of one proposer. An outcome never changes once it is known.
+
+    retried: those that had failed, as most had when the search stopped, and are evaluated again.
+    """
 
     def __init__(self, problem: Problem, recorded: Iterable[Recorded]) -> None:
         self._problem = problem
         self._slots = len(problem.coded.slots)
         self._known = {known.proposal.number: known for known in recorded}
+        self.retried = frozenset[int]()
         if self.fails_too_often:
+            self.retried = frozenset(number for number, known in self._known.items() if known.failure is not None)
             self._known = {number: replace(known, failure=None) for number, known in self._known.items()}
         self._settled = 0
         self._rows, self._failed = coded([], self._slots), coded([], self._slots)
