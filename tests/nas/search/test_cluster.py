@@ -20,7 +20,7 @@ from tests.nas.search.test_driver import core
 from tests.nas.search.worlds import Formula, World
 
 ROOT = Path(__file__).resolve().parents[3]
-SETTINGS = Settings(evaluations=20, random_evaluations=0, lag=4, workers=1, storage="journal")
+SETTINGS = Settings(evaluations=20, random_evaluations=0, lag=4, workers=1, storage="journal", proposer="evolution")
 STORE_BYTES = 80 * 2**20
 
 
@@ -105,7 +105,6 @@ def test_a_store_too_small_for_the_weights_is_named(cluster: tuple[Any, int], tm
 
 
 def test_a_cluster_that_is_not_there(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.util.client.worker.INITIAL_TIMEOUT_SEC", 0.1)
     with pytest.raises(NasError, match=r"the Ray cluster 'ray://127.0.0.1:9' cannot be reached|needs a package"):
         search(world.problem(), replace(SETTINGS, address="ray://127.0.0.1:9"), tmp_path / "search")

@@ -20,7 +20,7 @@ from search_spaces.errors import NasError
 from tests.nas.search.test_driver import core
 from tests.nas.search.worlds import Formula, World
 
-SETTINGS = Settings(evaluations=20, random_evaluations=6, lag=4, workers=1, storage="journal")
+SETTINGS = Settings(evaluations=20, random_evaluations=6, lag=4, workers=1, storage="journal", proposer="evolution")
 
 
 @pytest.fixture(scope="module")
