@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,7 +170,8 @@ def workers_killed(plan: Plan) -> Told:
             living = [int(file.name) for file in files if int(file.name) not in killed]
             if living:
                 killed.add(living[-1])
-                os.kill(living[-1], signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(living[-1], signal.SIGKILL)
         return len(killed)
 
     return disturbed(plan, "sqlite", kill)

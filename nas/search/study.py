@@ -138,9 +138,10 @@ class StudyRecord:
 
     def _load(self) -> list[Recorded]:
         found: dict[Key, Recorded] = {}
-        alive = frozenset[int]() if self._presence is None else self._presence.alive()
         trials = self._study.get_trials(deepcopy=False)
         self._writer.saw(trial._trial_id for trial in trials)
+        # Asked after the trials are read: a driver shows its presence before it writes its first trial.
+        alive = frozenset[int]() if self._presence is None else self._presence.alive()
         for trial in trials:
             if not {"number", "proposer", "architecture"} <= trial.user_attrs.keys():
                 continue
