@@ -24,7 +24,7 @@ from search_spaces.errors import NasError
 from search_spaces.space import Architecture
 
 LOGGER = logging.getLogger(__name__)
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 Ending = Literal["complete", "deadline", "interrupted", "exhausted"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postgres import Server
+from nas.search import driver as driver_module
 from nas.search.driver import SearchResult, search
 from nas.search.problem import Settings
 from nas.search.storage import is_recorded, kind_of
@@ -59,13 +60,16 @@ def test_another_folder_is_another_study(postgres: Server, world: World, tmp_pat
         assert len(search(world.problem(), settings, tmp_path / name).evaluations) == 3
 
 
-def test_several_drivers_divide_one_study(postgres: Server, world: World, whole: SearchResult, tmp_path: Path) -> None:
+def test_several_drivers_divide_one_study(
+    postgres: Server, world: World, whole: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "POLL_SECONDS", 0.05)
     settings = replace(SETTINGS, storage=postgres.url)
     logs = [tmp_path / str(i) for i in range(3)]
     results: list[SearchResult] = []
 
     def drive(log: Path) -> None:
-        problem = world.problem(evaluator=Formula(seconds=0.05, log=log))
+        problem = world.problem(evaluator=Formula(seconds=0.2, log=log))
         results.append(search(problem, settings, tmp_path / "search", resume=True))
 
     drivers = [threading.Thread(target=drive, args=(log,)) for log in logs]
