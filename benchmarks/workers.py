@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tell(f"PostgreSQL is left out: {reason}")
         for url in urls.values():
             report_storage(url, given.trials)
-        address = stack.enter_context(test_cluster(given.nodes, max(counts)))
+        address = stack.enter_context(ray_cluster(given.nodes, max(counts)))
         for name in storages:
             if name not in urls:
                 tell(f"no searches with {name}: it is not there")
@@ -96,7 +96,7 @@ class Clock:
 
 
 @contextmanager
-def test_cluster(nodes: int, workers: int) -> Iterator[str]:
+def ray_cluster(nodes: int, workers: int) -> Iterator[str]:
     """The address of a Ray cluster of `nodes` nodes with room for `workers`, all on this machine."""
     from ray.cluster_utils import Cluster
 
