@@ -413,6 +413,8 @@ class Run:
             workers=section.workers,
             name=section.name,
             storage=section.storage,
+            address=section.cluster,
+            timeout_seconds=section.timeout_seconds,
             early_stop=section.early_stop,
         )
 

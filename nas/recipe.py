@@ -73,6 +73,16 @@ def _proposer_name(value: str) -> str:
     return value
 
 
+def _storage(value: str) -> str:
+    from nas.search.storage import kind_of
+
+    def known(storage: str) -> None:
+        kind_of(storage)
+
+    several(_check((), value, known))
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
 Place = Annotated[Text, AfterValidator(expand)]
 FunctionPath = Annotated[Place, AfterValidator(_function_path)]
@@ -242,8 +252,12 @@ class SearchSection(_Section):
     """Trial n is proposed from the results of trials before n - lag, however many workers."""
     minutes: Positive | None = None
     """Time budget of the search."""
-    storage: Literal["sqlite", "journal"] = "sqlite"
-    """Where the trials are recorded."""
+    storage: Annotated[Text, AfterValidator(_storage)] = "sqlite"
+    """Where the trials are recorded: "sqlite", "journal" or "postgresql://USER@HOST:PORT/DATABASE"."""
+    cluster: Text | None = None
+    """A running Ray cluster: "auto" for this machine's, or "ray://HOST:PORT"; unset: Ray of its own."""
+    timeout_seconds: Positive | None = None
+    """The most an evaluation may take; a slower one is ended and counts as failed. Unset: as long as it likes."""
     early_stop: bool = False
     """Give an evaluation up when its first validation batches show it to be dominated."""
     warm_start: Places = ()

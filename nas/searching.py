@@ -45,6 +45,7 @@ def save_evaluations(run: "Run", evaluations: Sequence[Evaluation]) -> None:
 def _search(run: "Run") -> "SearchResult":
     from nas.console import progress
     from nas.search.driver import search, streams
+    from nas.search.storage import is_recorded
     from nas.warm import warm_started
 
     settings, folder = run.search_settings(), run.search_folder
@@ -56,7 +57,7 @@ def _search(run: "Run") -> "SearchResult":
                 problem,
                 settings,
                 folder,
-                resume=(folder / "study.db").exists() or (folder / "study.journal").exists(),
+                resume=is_recorded(folder),
                 progress=step,
                 deadline=_deadline(run),
                 earlier=earlier,

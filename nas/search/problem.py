@@ -11,7 +11,6 @@ import numpy as np
 from nas.search.domain import CodedSpace, Domain, Floats, Prover, Rows, Score
 from nas.search.proposers import DEFAULT
 from nas.search.record import Identity
-from nas.search.storage import StorageKind
 from nas.search.study import RESERVED, Header, Proposal
 from nas.search.workers import Evaluator
 from search_spaces.errors import NasError
@@ -35,8 +34,9 @@ class Settings:
     evaluations: architectures the proposer may have evaluated. random_evaluations: budget of the baseline, `None`
     for the same; none when the proposer itself is "random". lag: trial n is proposed from the results of trials
     before n - lag; at most lag + 1 evaluations run at once. workers: processes; 0 or 1 needs no Ray. name: of the
-    study. storage: its kind. address: of a Ray cluster. early_stop: evaluations that a few validation batches show to
-    be dominated are not finished.
+    study. storage: "sqlite", "journal" or the URL of a PostgreSQL database. address: of a running Ray cluster, "auto"
+    for the one on this machine, `None` for one of the search's own. timeout_seconds: the most an evaluation may take.
+    early_stop: evaluations that a few validation batches show to be dominated are not finished.
     """
 
     evaluations: int = 200
@@ -46,9 +46,10 @@ class Settings:
     lag: int = 8
     workers: int = 2
     name: str = "search"
-    storage: StorageKind = "sqlite"
+    storage: str = "sqlite"
     address: str | None = None
     early_stop: bool = False
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True)
