@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nas.console import log_to
+from nas.devices import check_precision
 from nas.pipeline import Evaluate, Run
 from nas.recipe import Recipe, recipe_from
 from nas.run_folder import RunFolder
 from search_spaces.errors import NasError
-from search_spaces.files import write_json
 from search_spaces.space import SearchSpace
 
 LOGGER = logging.getLogger("nas")
@@ -23,9 +23,9 @@ def run(
     space: SearchSpace | str,
     *,
     task: Mapping[str, Any] | str = "digits",
-    target: Mapping[str, Any] | str = "this",
+    target: Mapping[str, Any] | Sequence[str] | str = "this",
     objectives: Sequence[str] = ("error", "latency_ms"),
-    limits: Mapping[str, float | str] | None = None,
+    limits: Mapping[str, float | str | Mapping[str, float | str]] | None = None,
     evaluate: Evaluate | None = None,
     supernet: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
@@ -38,7 +38,8 @@ def run(
     """Search `space` for networks that are good at `task` on `target`, and return the finished run.
 
     `task`, `target`, `supernet`, `search` and `export` are the sections of a recipe; the first two may be short: the
-    data and the target's name. `evaluate(architecture)` is the user's own evaluation, a dict of figures.
+    data, and the target's name or the names of several. `evaluate(architecture)` is the user's own evaluation, a dict
+    of figures.
 
     Raises NasError for whatever the caller can mend.
     """
@@ -49,7 +50,7 @@ def run(
         "name": name,
         "space": {"name": space if isinstance(space, str) else OBJECT_SPACE},
         "task": {"data": task} if isinstance(task, str) else dict(task),
-        "target": {"name": target} if isinstance(target, str) else dict(target),
+        "target": _target_section(target),
         "supernet": dict(supernet or {}),
         "search": section,
         "export": dict(export or {}),
@@ -59,6 +60,13 @@ def run(
     recipe = recipe_from(data, source="the arguments of nas.run")
     given = None if isinstance(space, str) else space
     return run_recipe(recipe, root=Path(root), resume=resume, space=given, evaluate=evaluate)
+
+
+def _target_section(target: Mapping[str, Any] | Sequence[str] | str) -> dict[str, Any]:
+    if isinstance(target, Mapping):
+        return dict(target)
+    first, *more = (target,) if isinstance(target, str) else target or ("",)
+    return {"name": first, "also": more}
 
 
 def open_run(path_or_name: str | Path, *, root: Path = Path("runs"), space: SearchSpace | None = None) -> Run:
@@ -134,11 +142,17 @@ def _check(run: Run) -> None:
         _ = run.task
     run.space.sample(np.random.default_rng(0))
     _ = run.evaluate
-    if run.wants_target and run.recipe.target.name != "this":
-        from predictors.target import load_target
+    if run.wants_target:
+        from predictors.target import MEASURED_NOW, load_target
 
-        load_target(run.recipe.target.name)
-    run.check_precision()
+        for place in run.asked.target.names.values():
+            if place != MEASURED_NOW:
+                load_target(place)
+    check_precision(run)
+    if run.recipe.search.warm_start:
+        from nas.warm import named_searches
+
+        named_searches(run)
 
 
 def _stages(run: Run) -> None:
@@ -170,12 +184,17 @@ def _prepare(run: Run) -> None:
 
 
 def finish(run: Run, evaluations: Sequence[Any]) -> None:
-    """Choose, test, measure and export the front of `evaluations`."""
+    """Choose, test, measure and export the front of `evaluations`; with several targets, choose one for each too."""
     from nas.choosing import choose
+    from nas.device_fronts import choose_for_targets
+    from nas.searching import save_evaluations
 
     with run.folder.stage("choose"):
-        write_json(run.search_folder / "evaluations.json", [evaluation.to_json() for evaluation in evaluations])
-        front = choose(run, evaluations)
+        if run.views:
+            front = choose_for_targets(run, evaluations)
+        else:
+            save_evaluations(run, evaluations)
+            front = choose(run, evaluations)
     if front and run.recipe.export.top:
         with run.folder.stage("export"):
             run.export()

@@ -1,7 +1,6 @@
 """After the search: the front, each of its networks tested once and measured again on the device."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from nas.run_folder import read_json
 from nas.search.front import FrontMember, curves, pareto_front, write_front
+from nas.target_figures import on_target
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("nas")
 TEST_BATCH = 500
+LATENCY = "latency_ms"
 Measured = dict[str, float | None]
 
 
@@ -27,19 +28,20 @@ def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember
     """The front of `evaluations`, measured and tested; written to front.json and front.csv.
 
     What takes too long for its limit when measured leaves the front, and what it hid moves up. Members that an
-    earlier call measured and tested keep those figures: each network is tested once.
+    earlier call measured and tested keep those figures: each network is tested once, for all targets.
     """
     from nas.console import progress
 
     section = run.recipe.search
     known = {entry["id"]: entry for entry in front_entries(run)}
+    tested = {entry["id"]: entry for member in run.family for entry in front_entries(member)}
     measured = {name: dict(entry["measured"]) for name, entry in known.items() if entry["measured"]}
     measured |= _front_file(run)["over_limit"]
     front, over_limit = _measured_front(run, evaluations, measured)
     finished = []
     with progress("testing the front", len(front)) as step:
         for member in front:
-            finished.append(_finished(run, member, known.get(member.evaluation.id)))
+            finished.append(_finished(run, member, tested.get(member.evaluation.id)))
             step.advance(1.0)
     write_front(
         run.search_folder,
@@ -55,31 +57,39 @@ def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember
 def _measured_front(
     run: "Run", evaluations: Sequence["Evaluation"], measured: dict[str, Measured]
 ) -> tuple[tuple[FrontMember, ...], dict[str, Measured]]:
-    """The front, each member with its measured latency where this machine is the target, and what was left out of it.
+    """The front, each member with its measured latency where this machine is a target, and what was left out of it.
 
     `measured`, {id: figures}, grows. Without `search.confidence` members over the limit stay.
     """
     from nas.console import progress
     from nas.margins import margins
 
-    section = run.recipe.search
-    limit = min((one.measured for one in margins(run) if one.figure == "latency_ms"), default=math.inf)
+    section, devices = run.recipe.search, measured_here(run)
+    limits = {margin.figure: margin.measured for margin in margins(run) if margin.figure in devices}
     left, left_out = list(evaluations), dict[str, Measured]()
     while True:
         front = pareto_front(left, section.objectives, by=run.identity)
-        unknown = [member for member in front if member.evaluation.id not in measured] if run.target_is_here else []
+        unknown = [member for member in front if devices and member.evaluation.id not in measured]
         with progress("measuring the front", max(1, len(unknown))) as step:
             networks = [run.network(member.evaluation.architecture) for member in unknown]
-            found = run.meter.latencies(networks, step=step) if networks else ()
-            for member, latency in zip(unknown, found, strict=True):
-                measured[member.evaluation.id] = {"latency_ms": latency.median_ms}
+            found: dict[str, dict[str, float | None]] = {member.evaluation.id: {} for member in unknown}
+            for figure, view in devices.items() if networks else ():
+                for member, latency in zip(unknown, view.meter.latencies(networks, step=step), strict=True):
+                    found[member.evaluation.id][figure] = latency.median_ms
+            measured |= found
         kept = [replace(m, measured=measured.get(m.evaluation.id, {})) for m in front]
-        over = {m.evaluation.id for m in kept if (m.measured.get("latency_ms") or 0.0) > limit}
+        over = {m.evaluation.id for m in kept if any((m.measured.get(f) or 0.0) > most for f, most in limits.items())}
         if not over:
             return tuple(kept), left_out
-        LOGGER.info("%d architectures of the front took longer than %.4g ms when measured: left out", len(over), limit)
+        LOGGER.info("%d architectures of the front took too long for %s when measured: left out", len(over), limits)
         left_out |= {member.evaluation.id: dict(member.measured) for member in kept if member.evaluation.id in over}
         left = [evaluation for evaluation in left if evaluation.id not in over]
+
+
+def measured_here(run: "Run") -> dict[str, "Run"]:
+    """The latencies that can be measured on this machine, by figure, each with the run as its target sees it."""
+    views = {on_target(LATENCY, name): view for name, view in run.views.items()} or {LATENCY: run}
+    return {figure: view for figure, view in views.items() if view.target_is_here}
 
 
 def front_entries(run: "Run") -> list[dict[str, Any]]:

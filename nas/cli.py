@@ -70,6 +70,10 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or it
 SearchName = Annotated[
     str | None, typer.Option("--search", metavar="NAME", help="One of its searches; without it, the recipe's own.")
 ]
+TargetName = Annotated[
+    str | None,
+    typer.Option("--target", metavar="NAME", help="One of several targets; without it, the worst of them all."),
+]
 SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="The space.")]
 Overrides = Annotated[
     list[str] | None,
@@ -301,8 +305,8 @@ def search(run: RunName, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def front(run: RunName, search: SearchName = None, as_json: AsJson = False) -> None:
-    """Print the Pareto front of a run.
+def front(run: RunName, search: SearchName = None, target: TargetName = None, as_json: AsJson = False) -> None:
+    """Print the Pareto front of a run; of several targets, the one for the worst of them, or for `--target`.
 
     Example: `nas front quickstart`
     """
@@ -310,7 +314,7 @@ def front(run: RunName, search: SearchName = None, as_json: AsJson = False) -> N
 
     from nas.cli_runs import opened, print_front
 
-    found = opened(run, search)
+    found = opened(run, search, target)
     if as_json:
         typer.echo(json.dumps(found.front, indent=1))
     else:
@@ -321,12 +325,13 @@ def front(run: RunName, search: SearchName = None, as_json: AsJson = False) -> N
 def report(
     run: RunName,
     search: SearchName = None,
+    target: TargetName = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Write the report of a run anew and print where it is."""
     from nas.cli_runs import opened, report_path
 
-    path = report_path(opened(run, search))
+    path = report_path(opened(run, search, target))
     typer.echo(str(path))
     if show:
         typer.launch(str(path))
@@ -337,11 +342,12 @@ def explain(
     run: RunName,
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Its id, or how that starts.")],
     search: SearchName = None,
+    target: TargetName = None,
 ) -> None:
     """Say what an architecture is made of and what each of its operators costs."""
     from nas.cli_runs import opened
 
-    typer.echo(opened(run, search).explain(arch))
+    typer.echo(opened(run, search, target).explain(arch))
 
 
 @app.command()
@@ -352,6 +358,7 @@ def export(
         str | None, typer.Option("--format", help="pytorch, onnx, or both with a comma; without it, as the recipe.")
     ] = None,
     search: SearchName = None,
+    target: TargetName = None,
 ) -> None:
     """Write networks as folders that need this project no longer.
 
@@ -360,7 +367,7 @@ def export(
     from nas.cli_runs import opened
 
     wanted = None if formats is None else tuple(part.strip() for part in formats.split(","))
-    for folder in opened(run, search).export(arch, wanted):
+    for folder in opened(run, search, target).export(arch, wanted):
         typer.echo(str(folder))
 
 

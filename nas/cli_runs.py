@@ -7,18 +7,27 @@ from nas.api import finish, open_run
 from nas.console import log_to
 from nas.pipeline import Run
 from nas.recipe import Recipe, load_recipe
+from nas.warm import named_searches
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_text
 
 MAY_CHANGE = ("search", "export")
 
 
-def opened(name: str, search: str | None) -> Run:
+def opened(name: str, search: str | None, target: str | None = None) -> Run:
     """Return the run called `name`, seen through its search called `search` (None: the recipe's own).
 
-    Raises NasError when there is no such run, or it has no such search.
+    With `target`, as that one of several targets sees it. Raises NasError when there is no such run, search or target.
     """
-    run = open_run(name)
+    run = _searched(open_run(name), search)
+    if target is None:
+        return run
+    if not run.views:
+        raise NasError(f"{run.path} has one target: leave --target out")
+    return run.for_target(target)
+
+
+def _searched(run: Run, search: str | None) -> Run:
     own = run.recipe.search.name
     if search in (None, own):
         return run
@@ -41,9 +50,11 @@ def search_again(name: str, overrides: Sequence[str]) -> Path:
         place = run.folder.search(recipe.search.name) / "recipe.toml"
         if place.is_file() and load_recipe(place) != recipe:
             raise NasError(f"{place.parent} holds a search with other settings: choose another search.name")
-        if recipe != run.recipe:
+        further = Run(run.folder, recipe)
+        named_searches(further)
+        if recipe != run.asked:
             write_text(place, recipe.to_toml())
-        run = Run(run.folder, recipe)
+        run = further
     with log_to(run.path / "log.txt"):
         finish(run, run.search().evaluations)
         return report_path(run)
@@ -51,7 +62,7 @@ def search_again(name: str, overrides: Sequence[str]) -> Path:
 
 def _check_further(run: Run, recipe: Recipe) -> None:
     """Raise NasError unless `recipe` differs from that of `run` as a search of another name may."""
-    before, now = run.recipe.model_dump(), recipe.model_dump()
+    before, now = run.asked.model_dump(), recipe.model_dump()
     changed = [key for key in now if now[key] != before[key] and key not in MAY_CHANGE]
     if changed:
         raise NasError(
@@ -63,6 +74,8 @@ def _check_further(run: Run, recipe: Recipe) -> None:
             f"the run has a search called {recipe.search.name!r} with other settings: "
             "give this one a name with --set search.name=NAME"
         )
+    if recipe.search.name in {view.recipe.search.name for view in run.views.values()}:
+        raise NasError(f"{recipe.search.name!r} is the run's search for one of its targets: choose another search.name")
 
 
 def train(name: str) -> bool:
@@ -97,6 +110,7 @@ def print_front(run: Run) -> None:
     """Print the front of `run` as a table on standard output; NasError when there is none yet."""
     from rich.console import Console
 
+    from nas.devices import figures_beside, units
     from nas.report.data import FrontEntry
     from nas.report.terminal import front_table
 
@@ -104,6 +118,8 @@ def print_front(run: Run) -> None:
         raise NasError(f"{run.path} has no front yet: `nas run {run.path} --resume` goes on with it")
     entries = [FrontEntry.from_json(entry) for entry in run.front]
     section = run.recipe.search
-    Console(width=None if Console().is_terminal else 200).print(
-        front_table(entries, section.objectives, limits=section.limits)
-    )
+    console = Console(width=None if Console().is_terminal else 200)
+    shown = (*section.objectives, *figures_beside(run))
+    console.print(front_table(entries, shown, limits=section.limits, units=units(run)))
+    if run.views:
+        console.print(f"of one target: --target {' or '.join(run.views)}")

@@ -9,6 +9,7 @@ import numpy as np
 from nas.console import duration
 from nas.margins import FIGURE, selected_count
 from nas.pipeline import CALIBRATION_SIZE
+from predictors.target import MEASURED_NOW
 
 if TYPE_CHECKING:
     from nas.pipeline import Run
@@ -61,18 +62,21 @@ def stage_estimates(run: "Run") -> list[StageEstimate]:
     started = time.perf_counter()
     slots = len(run.compiled.slots)
     rows.append(StageEstimate("compile", time.perf_counter() - started, f"{slots} choices, {run.space.size()}"))
-    if run.wants_target and run.recipe.target.name == "this" and not run.folder.target.is_file():
-        seconds = 60 * run.recipe.target.minutes + PROFILE_OVERHEAD_SECONDS
-        rows.append(StageEstimate("profile", seconds, f"kernels of this machine in {run.recipe.target.runtime}"))
+    here = [member for member in run.views.values() or (run,) if member.recipe.target.name == MEASURED_NOW]
+    for member in here:
+        if run.wants_target and not member.target_file.is_file():
+            seconds = 60 * run.recipe.target.minutes + PROFILE_OVERHEAD_SECONDS
+            rows.append(StageEstimate("profile", seconds, f"kernels of this machine in {run.recipe.target.runtime}"))
     if run.trains_supernet:
         rows.append(_training(run))
-    section = run.recipe.search
-    if FIGURE in section.limits and section.confidence and run.recipe.target.name == "this":
-        count = selected_count(section.confidence)
-        rows.append(StageEstimate("margins", count * MEASURE_SECONDS, f"{count} networks measured near the limit"))
+    for member in here:
+        section = member.recipe.search
+        if FIGURE in section.limits and section.confidence:
+            count = selected_count(section.confidence)
+            rows.append(StageEstimate("margins", count * MEASURE_SECONDS, f"{count} networks measured near the limit"))
     rows.append(_search(run))
-    count = _front_size(run)
-    front = count * ((MEASURE_SECONDS if run.wants_target else 0) + (_test_seconds(run)))
+    count = sum(_front_size(member) for member in run.family)
+    front = count * ((MEASURE_SECONDS if run.wants_target and here else 0) + (_test_seconds(run)))
     rows.append(StageEstimate("choose", front, f"about {count} networks tested and measured"))
     if run.recipe.export.top:
         seconds = EXPORT_SECONDS * run.recipe.export.top
@@ -94,17 +98,21 @@ def _training(run: "Run") -> StageEstimate:
 def _search(run: "Run") -> StageEstimate:
     from nas.search.driver import streams
 
-    settings = run.search_settings()
-    evaluations = sum(budget for _, budget in streams(settings))
-    workers = max(1, settings.workers)
+    every = [member.search_settings() for member in run.family]
+    evaluations = sum(budget for settings in every for _, budget in streams(settings))
+    workers = max(1, run.recipe.search.workers)
     seconds = _evaluation_seconds(run)
-    overhead = RAY_SECONDS if workers > 1 else 0.0
+    overhead = RAY_SECONDS * len(every) if workers > 1 else 0.0
     known = "" if run.evaluate is None else "; the time of your own evaluate is not known"
     return StageEstimate(
         "search",
         overhead + evaluations * seconds / workers,
-        f"{evaluations} evaluations of {seconds:.2f} s on {workers} workers{known}",
+        f"{evaluations} evaluations of {seconds:.2f} s on {workers} workers{_shared(run)}{known}",
     )
+
+
+def _shared(run: "Run") -> str:
+    return f", shared by {len(run.views)} targets and the worst of them" if run.views else ""
 
 
 def _evaluation_seconds(run: "Run") -> float:

@@ -6,13 +6,15 @@ too; else from networks that the target measured but was not fitted on.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.devices import ready_views
 from nas.run_folder import read_json
+from nas.target_figures import on_target
 from predictors.conformal import conformal_bound, scores_needed
 from search_spaces.errors import NasError
 from search_spaces.files import write_json
@@ -135,8 +137,10 @@ def searched_limits(run: "Run") -> dict[str, float]:
 
 
 def margins(run: "Run") -> tuple[Margin, ...]:
-    """The margins of this run's search: made once, then read from its folder."""
+    """The margins of this run's search: made once, then read from its folder; with several targets, those of each."""
     section = run.recipe.search
+    if run.views:
+        return _of_targets(ready_views(run), margins)
     wanted = [(figure, section.limits[figure]) for figure in PREDICTED if figure in section.limits]
     if not wanted or not section.confidence:
         return ()
@@ -153,7 +157,14 @@ def margins(run: "Run") -> tuple[Margin, ...]:
 
 def kept_margins(run: "Run") -> tuple[Margin, ...]:
     """The margins in the folder of this run's search; none before they were made."""
+    if run.views:
+        return _of_targets(run.views, kept_margins)
     return tuple(Margin(**row) for row in read_json(run.search_folder / FILE, default=[]))
+
+
+def _of_targets(views: "Mapping[str, Run]", of: "Callable[[Run], tuple[Margin, ...]]") -> tuple[Margin, ...]:
+    found = {name: of(view) for name, view in views.items()}
+    return tuple(replace(m, figure=on_target(m.figure, name)) for name, several in found.items() for m in several)
 
 
 def _made(run: "Run", figure: str, limit: float) -> Margin:

@@ -12,11 +12,13 @@ import numpy as np
 from nas.costs import Costs
 from nas.recipe import Recipe
 from nas.run_folder import RunFolder, read_json
-from search_spaces.errors import NasError
+from nas.target_figures import DEVICE_FIGURES, split_name
+from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
+    from nas.devices import DeviceCosts, DeviceTables
     from nas.modules import Weights
     from nas.runtimes.meter import Meter
     from nas.search.domain import Domain, Rows
@@ -34,13 +36,14 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("nas")
 Evaluate = Callable[[Architecture], Mapping[str, float]]
 CALIBRATION_SIZE = 256
-EVALUATED_IN = "fp32"
 
 
 class Run:
     """One run: its folder, its recipe, and what follows from them; each part is made when first asked for.
 
-    `space` and `evaluate` stand in for what the recipe names, for objects that no recipe can name.
+    `space` and `evaluate` stand in for what the recipe names, for objects that no recipe can name. A run of several
+    targets is seen through its search for the worst of them: `recipe` is that search's, `asked` the one it was given.
+    `whole` is that run where this one is what one of its targets, called `target_name`, sees of it.
     """
 
     def __init__(
@@ -50,12 +53,19 @@ class Run:
         *,
         space: SearchSpace | None = None,
         evaluate: Evaluate | None = None,
+        whole: "Run | None" = None,
+        target_name: str = "",
     ) -> None:
+        from nas.devices import robust_recipe
+
         self.folder = folder
-        self.recipe = recipe
+        self.asked = recipe
+        self.recipe = robust_recipe(recipe) if recipe.target.also else recipe
+        self.target_file = folder.target_of(target_name) if whole else folder.target
         self._given_space = space
         self._given_evaluate = evaluate
-        self.started = time.monotonic()
+        self._whole = whole
+        self.started: float = time.monotonic() if whole is None else whole.started
 
     @property
     def path(self) -> Path:
@@ -67,10 +77,33 @@ class Run:
         """Folder of the recipe's search."""
         return self.folder.search(self.recipe.search.name)
 
+    @cached_property
+    def views(self) -> "dict[str, Run]":
+        """The run as each of its targets sees it, by name; empty where it has one target."""
+        from nas.devices import views_of
+
+        return views_of(self)
+
+    def seen_by(self, recipe: Recipe, name: str) -> "Run":
+        """This run as its target called `name` sees it, with that target's `recipe`."""
+        space, evaluate = self._given_space, self._given_evaluate
+        return Run(self.folder, recipe, space=space, evaluate=evaluate, whole=self, target_name=name)
+
     @property
-    def deadline(self) -> float | None:
-        """`time.monotonic()` at which the time budget of the run ends; `None` without a budget."""
-        return None if self.recipe.minutes is None else self.started + 60 * self.recipe.minutes
+    def family(self) -> "tuple[Run, ...]":
+        """This run and all others in its folder that are searched with it, the whole first."""
+        whole = self._whole or self
+        return (whole, *whole.views.values())
+
+    def for_target(self, name: str) -> "Run":
+        """The run as the target called `name` sees it: its search, its front; NasError when there is no such target."""
+        if name not in self.views:
+            raise unknown_name("target of several in this run", name, self.views)
+        return self.views[name]
+
+    def front_for(self, name: str) -> list[dict[str, Any]]:
+        """The Pareto front of the target called `name`, as rows like those of `front`."""
+        return self.for_target(name).front
 
     @cached_property
     def task(self) -> "ClassificationTask":
@@ -134,9 +167,11 @@ class Run:
         """What is known of the hardware: the run's frozen target file, made when there is none yet."""
         from predictors.target import load_target
 
-        if not self.folder.target.is_file():
+        if self.views:
+            return next(iter(self.views.values())).target
+        if not self.target_file.is_file():
             self._make_target()
-        return load_target(self.folder.target)
+        return load_target(self.target_file)
 
     def _make_target(self) -> None:
         from nas.runtimes.profile import profile_to_file
@@ -144,11 +179,11 @@ class Run:
 
         section = self.recipe.target
         if section.name != MEASURED_NOW:
-            load_target(section.name).save(self.folder.target)
+            load_target(section.name).save(self.target_file)
             return
         with self.folder.stage("profile"):
             profile_to_file(
-                self.folder.target,
+                self.target_file,
                 space=self.space,
                 runtime=section.runtime,
                 threads=section.threads,
@@ -160,34 +195,22 @@ class Run:
     @property
     def wants_target(self) -> bool:
         """Whether an objective or a limit is about time or energy on the target."""
-        wanted = {*self.recipe.search.objectives, *self.recipe.search.limits}
-        return bool(wanted & {"latency_ms", "energy_mj"})
-
-    def check_precision(self) -> None:
-        """Raise NasError where error and latency would be those of networks in different number formats."""
-        from predictors.target import MEASURED_NOW, load_target
-
-        if not (self.wants_target and self.needs_error) or self.evaluate is not None:
-            return
-        section = self.recipe.target
-        here = section.name == MEASURED_NOW
-        precision = section.precision if here else load_target(section.name).identity.precision
-        if precision != EVALUATED_IN:
-            raise NasError(
-                f"latency_ms and energy_mj of this target are those of {precision} networks, but error is evaluated "
-                f"in {EVALUATED_IN}: no network has both. Take a target in {EVALUATED_IN}, leave error out of "
-                f"objectives and limits, or evaluate {precision} networks with a search.evaluate of your own"
-            )
+        section = (self._whole or self).asked.search
+        return any(split_name(name)[0] in DEVICE_FIGURES for name in (*section.objectives, *section.limits))
 
     @cached_property
-    def costs(self) -> Costs:
+    def costs(self) -> "Costs | DeviceCosts":
         """Counted and predicted figures of built networks."""
         if not self.wants_target:
             return Costs()
+        if self.views:
+            from nas.devices import device_costs
+
+            return device_costs(self)
         return Costs(latency=self.target.latency, energy=self.target.energy_model)
 
     @cached_property
-    def tables(self) -> "CostTables":
+    def tables(self) -> "CostTables | DeviceTables":
         """The same figures for whole populations."""
         return self.costs.tables(self.compiled)
 
@@ -276,7 +299,7 @@ class Run:
         """Whether the target is this machine, so that latencies can be measured."""
         from nas.runtimes.machine import machine_fingerprint
 
-        if not self.wants_target or self.target.provenance != "measured":
+        if self.views or not self.wants_target or self.target.provenance != "measured":
             return False
         return dict(self.target.machine) == machine_fingerprint()
 
@@ -311,16 +334,19 @@ class Run:
     def domain(self, limits: Mapping[str, float]) -> "Domain":
         """What is known without evaluation, under `limits`."""
         from nas.search.domain import Domain
+        from nas.search.exact.reach import Reach
 
         objectives, names = self.recipe.search.objectives, tuple(self.tables.names)
-        return Domain(self.compiled, objectives, self.tables.score, names, limits)
+        return Domain(self.compiled, objectives, self.tables.score, names, limits, Reach(self.tables.sources))
 
     def problem(self) -> "Problem":
         """What is searched."""
+        from nas.devices import check_precision
         from nas.margins import searched_limits
+        from nas.search.exact.reach import Reach
         from nas.search.problem import Problem
 
-        self.check_precision()
+        check_precision(self)
         section = self.recipe.search
         known = tuple(name for name in self.tables.names)
         return Problem(
@@ -335,6 +361,7 @@ class Run:
             identity=self.identity,
             provenance=self.costs.provenance,
             starts=self._extremes() if self.trains_supernet else None,
+            prover=Reach(self.tables.sources),
         )
 
     def _extremes(self) -> "Rows":
@@ -386,34 +413,16 @@ class Run:
             workers=section.workers,
             name=section.name,
             storage=section.storage,
+            address=section.cluster,
+            timeout_seconds=section.timeout_seconds,
+            early_stop=section.early_stop,
         )
 
     def search(self) -> "SearchResult":
-        """Search, or go on from the last trial recorded."""
-        from nas.console import progress
-        from nas.search.driver import search, streams
+        """Search, or go on from the last trial recorded; with several targets, for the worst of them, then for each."""
+        from nas.searching import search_run
 
-        settings = self.search_settings()
-        with self.folder.stage(f"search {settings.name}"):
-            total = sum(budget for _, budget in streams(settings))
-            with progress("searching", total) as step:
-                return search(
-                    self.problem(),
-                    settings,
-                    self.search_folder,
-                    resume=(self.search_folder / "study.db").exists()
-                    or (self.search_folder / "study.journal").exists(),
-                    progress=step,
-                    deadline=self._search_deadline,
-                )
-
-    @property
-    def _search_deadline(self) -> float | None:
-        """The earlier of the search's own budget, from now, and nine tenths of the run's."""
-        own, whole = self.recipe.search.minutes, self.recipe.minutes
-        ends = [] if own is None else [time.monotonic() + 60 * own]
-        ends += [] if whole is None else [self.started + 0.92 * 60 * whole]
-        return min(ends) if ends else None
+        return search_run(self)
 
     def evaluations(self) -> "tuple[Evaluation, ...]":
         """Everything evaluated by the search when it last ended; nothing before."""
@@ -440,6 +449,7 @@ class Run:
     def explain(self, start: str) -> str:
         """What the evaluated architecture whose id begins with `start` is made of and costs, as text."""
         from nas.choosing import find_evaluation
+        from nas.devices import units
         from nas.report.data import FrontEntry
         from nas.report.explain import explain_text
         from nas.reporting import detail
@@ -452,6 +462,7 @@ class Run:
             entry=entry,
             values=found.values,
             provenance=found.provenance,
+            units=units(self),
         )
 
     def export(self, start: str | None = None, formats: Sequence[str] | None = None) -> list[Path]:

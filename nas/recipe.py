@@ -1,6 +1,7 @@
 """Recipes: the typed, frozen, strict description of a whole run, read from and written to TOML."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ from nas.recipe_text import (
     parse_toml,
     several,
 )
+from nas.target_figures import DEVICE_FIGURES, WORST, per_target, short_name, split_name
 from nas.tasks import TASKS
 from predictors.figures import FIGURES, parse_quantity
 from search_spaces.catalog import CATALOG
@@ -71,13 +73,25 @@ def _proposer_name(value: str) -> str:
     return value
 
 
+def _storage(value: str) -> str:
+    from nas.search.storage import kind_of
+
+    def known(storage: str) -> None:
+        kind_of(storage)
+
+    several(_check((), value, known))
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
 Place = Annotated[Text, AfterValidator(expand)]
 FunctionPath = Annotated[Place, AfterValidator(_function_path)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+FolderName = Annotated[str, Field(pattern=NAME)]
 Strings = Annotated[tuple[Text, ...], BeforeValidator(_tuple)]
+Places = Annotated[tuple[Place, ...], BeforeValidator(_tuple)]
 Tables = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_tuple)]
 
 
@@ -147,6 +161,8 @@ class TargetSection(_Section):
 
     name: Place = "this"
     """"this" machine, measured now; or a packaged target; or the path of a target file."""
+    also: Places = ()
+    """More targets: a front for each, and one for the worst of them all; they share `search.evaluations`."""
     runtime: Literal["onnxruntime", "torch", "torch_compile"] = "onnxruntime"
     """What runs the networks."""
     threads: Count = 1
@@ -157,6 +173,27 @@ class TargetSection(_Section):
     """Number format of the networks on the target: "int8" needs onnxruntime, "fp16" and "bf16" a GPU."""
     batch: Count = 1
     """Images per inference."""
+
+    @field_validator("also")
+    @classmethod
+    def _told_apart(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        names = [short_name(text) for text in (info.data.get("name", ""), *value)] if value else []
+        several([Mistake((max(i - 1, 0),), said) for i, name in enumerate(names) if (said := _unfit(name, names[:i]))])
+        return value
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each target is called, the stem of a file's path, to how the recipe names it."""
+        return {short_name(text): text for text in (self.name, *self.also)}
+
+
+def _unfit(name: str, taken: Sequence[str]) -> str:
+    """Why a run of several targets cannot call one of them `name`; empty when it can."""
+    if name in taken:
+        return f"two targets are called {name!r}: rename a file"
+    if name == WORST or not re.fullmatch(NAME, name):
+        return f"a target among several cannot be called {name!r}: rename the file (letters, digits, '.', '_', '-')"
+    return ""
 
 
 class SupernetSection(_Section):
@@ -198,7 +235,7 @@ class SearchSection(_Section):
     objectives: Strings = ("error", "latency_ms")
     """Figures to be made small."""
     limits: dict[str, float] = Field(default_factory=dict)
-    """Figures with the most they may be: a number, or a text such as "256 KiB" or "1.5 ms"."""
+    """Figures with the most they may be: a number, a text such as "256 KiB" or "1.5 ms", or a table of one a target."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """How surely an architecture keeps a limit on latency when measured; 0 takes predictions as they are."""
     evaluations: Count = 200
@@ -208,15 +245,23 @@ class SearchSection(_Section):
     workers: Count = 2
     """Processes that evaluate, one thread each."""
     proposer: Annotated[Text, AfterValidator(_proposer_name)] = "surrogate"
-    """Who proposes: "surrogate", "nsga2", "nsga3", "evolution", "local", "tpe", "gp", "exhaustive" or "random"."""
+    """"surrogate" proposes, or "nsga2", "nsga3", "evolution", "local", "tpe", "gp", "exact", "exhaustive", "random"."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of every draw of the search."""
     lag: Annotated[int, Field(ge=0)] = 4
     """Trial n is proposed from the results of trials before n - lag, however many workers."""
     minutes: Positive | None = None
     """Time budget of the search."""
-    storage: Literal["sqlite", "journal"] = "sqlite"
-    """Where the trials are recorded."""
+    storage: Annotated[Text, AfterValidator(_storage)] = "sqlite"
+    """Where the trials are recorded: "sqlite", "journal" or "postgresql://USER@HOST:PORT/DATABASE"."""
+    cluster: Text | None = None
+    """A running Ray cluster: "auto" for this machine's, or "ray://HOST:PORT"; unset: Ray of its own."""
+    timeout_seconds: Positive | None = None
+    """The most an evaluation may take; a slower one is ended and counts as failed. Unset: as long as it likes."""
+    early_stop: bool = False
+    """Give an evaluation up when its first validation batches show it to be dominated."""
+    warm_start: Places = ()
+    """Runs, or folders of searches, of the same space: what they evaluated is learned from and not evaluated again."""
     recalibration_batches: Count = 4
     """Training batches from which a subnet's normalisation statistics are taken."""
 
@@ -240,7 +285,7 @@ class SearchSection(_Section):
         own = bool(info.data.get("evaluate"))
         limits: dict[str, float] = {}
         mistakes: list[Mistake] = []
-        for name, given in value.items():
+        for name, given in per_target(value):
 
             def read(name: str, given: object = given) -> None:
                 limits[name] = _limit(name, given, own=own)
@@ -270,9 +315,12 @@ def _known_figure(name: str) -> None:
 
 def _limit(name: str, given: object, *, own: bool) -> float:
     """Return limit `name` in its figure's unit; `own` allows figures that are not in the table."""
-    if not (own and name not in FIGURES):
-        _known_figure(name)
-    unit = FIGURES[name].unit if name in FIGURES else ""
+    figure, target = split_name(name)
+    if not (own and figure not in FIGURES):
+        _known_figure(figure)
+    if target and figure not in DEVICE_FIGURES:
+        raise NasError(f"{figure} is the same on every target: give one limit")
+    unit = FIGURES[figure].unit if figure in FIGURES else ""
     if isinstance(given, str):
         given = parse_quantity(given, unit)
     number = given if isinstance(given, int | float) and not isinstance(given, bool) else 0.0
@@ -306,6 +354,19 @@ class Recipe(_Section):
     supernet: SupernetSection = SupernetSection()
     search: SearchSection = SearchSection()
     export: ExportSection = ExportSection()
+
+    @model_validator(mode="after")
+    def _limits_of_targets(self) -> "Recipe":
+        mistakes = []
+        for limit in self.search.limits:
+            figure, target = split_name(limit)
+            place = ("search", "limits", limit)
+            if target and not self.target.also:
+                mistakes.append(Mistake(place, f"the run has one target: write {figure}"))
+            elif target:
+                mistakes += _check(place, target, lambda name: _known("target", name, self.target.names))
+        several(mistakes)
+        return self
 
     def to_toml(self) -> str:
         """Return the recipe as TOML with every default written out; what is unset is left out.

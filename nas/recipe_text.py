@@ -13,7 +13,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from search_spaces.errors import NasError, unknown_name
 
-_PATH_KEYS = (("space", "name"), ("task", "data"), ("target", "name"), ("search", "evaluate"))
+_PATH_KEYS = (
+    ("space", "name"),
+    ("task", "data"),
+    ("target", "name"),
+    ("target", "also"),
+    ("search", "evaluate"),
+    ("search", "warm_start"),
+)
 
 
 class Mistake(NamedTuple):
@@ -110,12 +117,19 @@ def beside(data: dict[str, Any], folder: Path) -> None:
     """Make paths in `data` that exist only relative to `folder` start there, in place."""
     for section, key in _PATH_KEYS:
         table = data.get(section)
-        if not isinstance(table, dict) or not isinstance(table.get(key), str):
-            continue
-        file, colon, function = table[key].partition(":")
-        is_path = Path(file).suffix or "/" in file
-        if is_path and not Path(file).exists() and (folder / file).exists():
-            table[key] = f"{folder / file}{colon}{function}"
+        value = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(value, str):
+            table[key] = _beside(value, folder)
+        elif isinstance(table, dict) and isinstance(value, list):
+            table[key] = [_beside(one, folder) if isinstance(one, str) else one for one in value]
+
+
+def _beside(text: str, folder: Path) -> str:
+    file, colon, function = text.partition(":")
+    is_path = Path(file).suffix or "/" in file
+    if is_path and not Path(file).exists() and (folder / file).exists():
+        return f"{folder / file}{colon}{function}"
+    return text
 
 
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from nas.choosing import front_entries
@@ -15,6 +15,7 @@ from nas.report import (
     PredictorReport,
     ReportData,
     StageTime,
+    TargetFront,
     TrainingRow,
     describe_architecture,
 )
@@ -33,8 +34,10 @@ KERNELS_SHOWN = 100
 
 def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
     """Everything the page shows of `run`; parts that do not exist yet are left empty."""
+    from nas.devices import figures_beside, units
     from nas.margins import kept_margins
     from nas.search.importance import importances
+    from nas.warm import notes as warm_notes
 
     recipe, evaluations = run.recipe, run.evaluations()
     front = tuple(
@@ -66,10 +69,29 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
         predictor=_predictor(run),
         architectures=tuple(detail(run, Architecture.of(entry.picks)) for entry in front[:DETAILS]),
         stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
-        recipe_toml=recipe.to_toml(),
+        recipe_toml=run.asked.to_toml(),
         environment=run.folder.environment(),
-        notes=(*notes, *(f"The limit of {margin.text()}." for margin in kept_margins(run))),
+        units=units(run),
+        beside=figures_beside(run),
+        targets=_targets(run),
+        notes=(*notes, *warm_notes(run), *(f"The limit of {margin.text()}." for margin in kept_margins(run))),
     )
+
+
+def _targets(run: "Run") -> tuple[TargetFront, ...]:
+    """The front of each of several targets, and what the target is."""
+    found = []
+    for name, view in run.views.items():
+        entries = [
+            FrontEntry.from_json(entry, export_folder=_export_folder(view, str(entry["id"])))
+            for entry in front_entries(view)
+        ]
+        section, words = view.recipe.search, ""
+        if view.wants_target and view.target_file.is_file():
+            who = view.target.identity
+            words = f"{who.device_name}, {who.software}, {who.precision}, batch {who.batch}, {view.target.provenance}."
+        found.append(TargetFront(name, words, section.objectives, section.limits, tuple(entries)))
+    return tuple(found)
 
 
 def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
@@ -79,7 +101,7 @@ def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
 
 
 def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:
-    model = run.costs.latency if run.wants_target and run.folder.target.is_file() else None
+    model = run.costs.latency if run.wants_target and run.target_file.is_file() else None
     if model is None:
         return {}
     found = [
@@ -118,9 +140,13 @@ def _training(run: "Run") -> tuple[TrainingRow, ...]:
 
 
 def _predictor(run: "Run") -> PredictorReport | None:
-    if not run.wants_target or not run.folder.target.is_file():
-        return None
-    return predictor_report(run.target)
+    """Of several targets, the first that has a learned model."""
+    for name, view in (run.views or {"": run}).items():
+        if view.wants_target and view.target_file.is_file():
+            found = predictor_report(view.target)
+            if found is not None:
+                return replace(found, summary={"target": name, **found.summary}) if name else found
+    return None
 
 
 def predictor_report(target: "Target") -> PredictorReport | None:

@@ -35,6 +35,10 @@ class RunFolder:
         """The frozen target file."""
         return self.path / "target.json"
 
+    def target_of(self, name: str) -> Path:
+        """The frozen file of one of several targets."""
+        return self.path / "targets" / f"{name}.json"
+
     @property
     def report(self) -> Path:
         """The report page."""

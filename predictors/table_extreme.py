@@ -53,6 +53,41 @@ def eliminated_extreme(
     return row[: len(compiled.slots)].astype(np.int16)
 
 
+def eliminated_least_maximum(compiled: CompiledSpace, tables: Sequence[Table]) -> Rows | None:
+    """The canonical valid row whose largest entry over all `tables` is smallest; unknown entries are left out.
+
+    Bisection over the entries: are there architectures none of whose entries is larger? `None` where too many choices
+    depend on each other.
+    """
+    same: dict[tuple[int, ...], list[Table]] = {}
+    for table in tables:
+        same.setdefault(table.variables, []).append(table)
+    parts = [joined(group, np.maximum) for group in same.values()]
+    sizes = [*(len(slot.options) for slot in compiled.slots), *(column.size for column in compiled.columns)]
+    allowed = [
+        Table(table.variables, np.where(table.values == 0, -np.inf, 0.0)) for table in compiled.canonical_indicators
+    ]
+
+    def within(most: float) -> npt.NDArray[np.int64] | None:
+        kept = [Table(part.variables, np.where(part.values <= most, 0.0, -np.inf)) for part in parts]
+        return maximum([*allowed, *kept], sizes)
+
+    levels = np.unique(np.concatenate([part.values[np.isfinite(part.values)] for part in parts]))
+    low, high = 0, len(levels) - 1
+    try:
+        best = within(float(levels[high]))
+        while best is not None and low < high:
+            middle = (low + high) // 2
+            found = within(float(levels[middle]))
+            if found is None:
+                low = middle + 1
+            else:
+                high, best = middle, found
+    except TooManyCombinations:
+        return None
+    return None if best is None else best[: len(compiled.slots)].astype(np.int16)
+
+
 def ascended_extreme(compiled: CompiledSpace, score: Callable[[Rows], Floats]) -> Rows:
     """The best canonical row that changing single picks reaches from `STARTS` random rows.
 

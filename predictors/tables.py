@@ -9,7 +9,7 @@ from predictors.costs import models_by_figure, network_costs
 from predictors.figures import CAPACITY
 from predictors.latency import LatencyModel
 from predictors.learned_energy import EnergyModel
-from predictors.table_extreme import ascended_extreme, eliminated_extreme
+from predictors.table_extreme import ascended_extreme, eliminated_extreme, eliminated_least_maximum
 from predictors.table_nodes import PEAK, KernelCost, NodeCosts, node_costs
 from predictors.table_observers import OBSERVED, observe_memory
 from predictors.table_terms import PACK, Terms, merged, packed
@@ -69,6 +69,11 @@ class CostTables:
         self._made: dict[tuple[tuple[str, ...], bool], Terms] = {}
         if check:
             self._check(check)
+
+    @property
+    def sources(self) -> "dict[str, tuple[CostTables, str]]":
+        """By figure name, the tables that know it and what they call it."""
+        return {figure: (self, figure) for figure in self.names}
 
     def score(self, rows: Rows, figures: Sequence[str] | None = None, *, threads: int = 2) -> dict[str, Floats]:
         """Figure name to values `[n]` for valid rows `[n, n_slots]`; all figures in `names` unless `figures` are given.
@@ -132,6 +137,17 @@ class CostTables:
             return sign * np.stack(list(self.score(rows, figures, threads=1).values()), axis=1)
 
         return ascended_extreme(self.compiled, score)
+
+    def least(self, figure: str) -> Rows | None:
+        """The canonical valid row with the least `figure` of the whole space, peak memory included, by elimination.
+
+        `None` where that cannot be proved, because too many choices depend on each other.
+        """
+        if figure not in self.names:
+            raise unknown_name("figure of the tables", figure, self.names)
+        if figure == PEAK:
+            return eliminated_least_maximum(self.compiled, [node.live for node in self._nodes])
+        return eliminated_extreme(self.compiled, self._nodes, (figure,), largest=False)
 
     def terms(self, figure: str) -> tuple[Table, ...]:
         """Tables over slots and columns that add up to `figure`; not for peak memory, which is a maximum."""

@@ -109,13 +109,19 @@ class Network:
         """Identity inside a supernet: the computation and the weight paths it uses."""
         return _digest(self._canonical(named=True))
 
-    def _canonical(self, *, named: bool) -> list[Any]:
-        """Nodes numbered in depth-first order from the outputs; sums read their operands in a fixed order."""
+    @cached_property
+    def _described(self) -> tuple[list[str], list[str]]:
+        """Per node its operator as text, and a digest of it and of everything below it."""
         described = [_describe(node.op) for node in self.nodes]
         merkle: list[str] = []
         for node, text in zip(self.nodes, described, strict=True):
             below = [merkle[i] for i in node.inputs]
             merkle.append(_digest([text, sorted(below) if isinstance(node.op, Add) else below]))
+        return described, merkle
+
+    def _canonical(self, *, named: bool) -> list[Any]:
+        """Nodes numbered in depth-first order from the outputs; sums read their operands in a fixed order."""
+        described, merkle = self._described
         number: dict[int, int] = {}
         ties: dict[str, int] = {}
         rows: list[Any] = []

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nas.target_figures import WORST, split_name
 from predictors.figures import FIGURES
 
 
 def figure_line(name: str, value: float | None, provenance: str) -> str:
     """A figure in one line, such as "latency_ms 0.212 ms (learned)"."""
-    known = FIGURES.get(name)
-    unit = known.unit if known is not None else ""
-    shown = "not known" if value is None else f"{number(value)} {unit}".rstrip()
+    shown = "not known" if value is None else f"{number(value)} {_unit_and_words(name)[0]}".rstrip()
     return f"{name} {shown} ({provenance})" if provenance else f"{name} {shown}"
 
 
@@ -41,12 +40,21 @@ def _figures(about: Mapping[str, Any]) -> str:
         return ""
     rows = ["| figure | value | known how | what it is |", "|---|---|---|---|"]
     for name, entry in about["figures"].items():
-        known = FIGURES.get(name)
-        shown = "not known" if entry["value"] is None else number(entry["value"])
-        unit = f" {known.unit}" if known is not None and known.unit and entry["value"] is not None else ""
-        text = known.description if known is not None else ""
-        rows.append(f"| {name} | {shown}{unit} | {entry['provenance'] or ''} | {text} |")
+        unit, words = _unit_and_words(name)
+        shown = "not known" if entry["value"] is None else f"{number(entry['value'])} {unit}".rstrip()
+        rows.append(f"| {name} | {shown} | {entry['provenance'] or ''} | {words} |")
     return "\n".join(rows)
+
+
+def _unit_and_words(name: str) -> tuple[str, str]:
+    """Unit of a figure and what it is; both empty for the user's own."""
+    figure, target = split_name(name)
+    known = FIGURES.get(figure)
+    if known is None:
+        return "", ""
+    if target == WORST:
+        return "", f"{known.description}: the largest over several targets, as a share of each one's limit or median"
+    return known.unit, f"{known.description}, on {target}" if target else known.description
 
 
 def _equality(equality: Mapping[str, float]) -> str:

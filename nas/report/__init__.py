@@ -12,6 +12,7 @@ from nas.report.data import (
     PredictorReport,
     ReportData,
     StageTime,
+    TargetFront,
     TrainingRow,
 )
 from nas.report.html import write_report
@@ -27,6 +28,7 @@ __all__ = [
     "PredictorReport",
     "ReportData",
     "StageTime",
+    "TargetFront",
     "TrainingRow",
     "describe_architecture",
     "write_report",

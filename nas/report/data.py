@@ -7,6 +7,7 @@ from typing import Any
 Value = str | int | float | bool
 Interval = tuple[float, float]
 BASELINE = "random"
+TAKEN_OVER = "earlier"
 
 
 @dataclass(frozen=True)
@@ -178,13 +179,25 @@ class StageTime:
 
 
 @dataclass(frozen=True)
+class TargetFront:
+    """The front of one of several targets: what the target is, in words, and what was wanted of it."""
+
+    name: str
+    words: str
+    objectives: tuple[str, ...]
+    limits: Mapping[str, float]
+    front: tuple[FrontEntry, ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """A whole run, as much of it as there is; every part but the name may be missing.
 
     name: of the run. run: how the user names its folder on the command line. objectives: figure names, all
     minimised. units: of figures that are not in `predictors.figures.FIGURES`. limits: figure name to the most
     it may be. importances: objective to choice name to importance (share of the explained variance).
-    notes: sentences to show at the top, such as that the search was stopped early.
+    notes: sentences to show at the top, such as that the search was stopped early. beside: figures shown beside the
+    objectives of the front. targets: where there are several, the front of each; `front` is then that of the worst.
     """
 
     name: str
@@ -203,3 +216,5 @@ class ReportData:
     recipe_toml: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    targets: tuple[TargetFront, ...] = ()

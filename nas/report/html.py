@@ -106,8 +106,15 @@ def _front(data: ReportData) -> str:
 
 def _front_table(data: ReportData) -> str:
     if not data.front:
-        return ""
-    return "<h3>Architectures of the front</h3>" + static.front_rows(data)
+        return static.target_fronts(data)
+    if not data.targets:
+        return "<h3>Architectures of the front</h3>" + static.front_rows(data)
+    robust = (
+        "<h3>Front for the worst target</h3><p>A network counts by the target that it suits least: the largest of its "
+        "figures over all targets, each as a share of that target's limit, or of the median over the space where some "
+        "target has no limit.</p>"
+    )
+    return robust + static.front_rows(data) + static.target_fronts(data)
 
 
 def _progress(data: ReportData) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from nas.report.data import ReportData
-from nas.report.grid import Cell, front_grid
+from nas.report.data import TAKEN_OVER, FrontEntry, ReportData
+from nas.report.grid import Cell, Grid, front_grid
 from nas.report.model import displays, folder_link, is_baseline
 from nas.report.picks import Spread, spreads
-from nas.report.units import seconds_text, short, three
+from nas.report.units import Display, display, seconds_text, short, three
 from nas.report.words import value_text
 
 
@@ -87,8 +87,10 @@ def summary(data: ReportData) -> str:
 
 def _evaluated(data: ReportData) -> tuple[str, str]:
     baseline = sum(is_baseline(data, point) for point in data.evaluations)
-    count = len(data.evaluations) - baseline
-    return str(count), f"and {baseline} by random search" if baseline else "no random baseline"
+    before = sum(point.proposer == TAKEN_OVER for point in data.evaluations)
+    count = len(data.evaluations) - baseline - before
+    note = f"and {baseline} by random search" if baseline else "no random baseline"
+    return str(count), f"{note}; {before} of earlier searches" if before else note
 
 
 def _percent(value: float | None) -> str:
@@ -97,13 +99,30 @@ def _percent(value: float | None) -> str:
 
 def front_rows(data: ReportData) -> str:
     """The front as a table: figures with intervals, measured beside predicted, test beside validation."""
-    grid = front_grid(data.front, data.objectives, limits=data.limits, shown=displays(data))
+    shown = displays(data)
+    names = [name for name in (*data.objectives, *data.beside) if name in shown]
+    return _front_table(data.front, front_grid(data.front, names, limits=data.limits, shown=shown), "the front")
+
+
+def target_fronts(data: ReportData) -> str:
+    """The front of each of several targets as a table, under what the target is."""
+    parts = []
+    for one in data.targets:
+        limits = _limits_text(one.limits, {name: display(name, [most], {}) for name, most in one.limits.items()})
+        parts.append(f"<h3>Front of {escape(one.name)}</h3><p>{escape(one.words)} {escape(limits)}</p>")
+        grid = front_grid(one.front, one.objectives, limits=one.limits)
+        words = f"the front of {one.name}"
+        parts.append(_front_table(one.front, grid, words) if one.front else absent("Nothing keeps its limits."))
+    return "".join(parts)
+
+
+def _front_table(front: Sequence[FrontEntry], grid: Grid, words: str) -> str:
     columns = ["#", "Architecture", *grid.titles, "Exported"]
     rows = [
         [str(entry.rank), _button(entry.id), *map(_cell, cells), _link(entry.export_folder)]
-        for entry, cells in zip(data.front, grid.rows, strict=True)
+        for entry, cells in zip(front, grid.rows, strict=True)
     ]
-    return table(columns, rows, label="Architectures of the front", numbers=len(columns) - 2, look="long")
+    return table(columns, rows, label=f"Architectures of {words}", numbers=len(columns) - 2, look="long")
 
 
 def _button(identity: str) -> str:
@@ -123,11 +142,12 @@ def _link(folder: str | None) -> str:
 
 def limits_words(data: ReportData) -> str:
     """The limits in one sentence."""
-    if not data.limits:
-        return "No limits were set."
-    shown = displays(data)
-    texts = [f"{shown[n].label} at most {shown[n].text(value)}" for n, value in data.limits.items()]
-    return f"Limits: {'; '.join(texts)}."
+    return _limits_text(data.limits, displays(data))
+
+
+def _limits_text(limits: Mapping[str, float], shown: Mapping[str, Display]) -> str:
+    texts = [f"{shown[name].label} at most {shown[name].text(value)}" for name, value in limits.items()]
+    return f"Limits: {'; '.join(texts)}." if texts else "No limits were set."
 
 
 def spread_table(data: ReportData) -> str:

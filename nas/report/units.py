@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from nas.target_figures import WORST, split_name
 from predictors.figures import FIGURES
 
 LABELS: dict[str, str] = {
@@ -77,15 +78,19 @@ def short(value: float) -> str:
 
 def unit_of(figure: str, units: Mapping[str, str]) -> str:
     """Unit in which values of `figure` are stored: the project's table first, then `units`."""
-    if figure in FIGURES:
-        return FIGURES[figure].unit
+    plain, target = split_name(figure)
+    if target == WORST:
+        return units.get(figure, "")
+    if plain in FIGURES:
+        return FIGURES[plain].unit
     return "share" if figure == "test_error" else units.get(figure, "")
 
 
 def display(figure: str, values: Iterable[float | None], units: Mapping[str, str]) -> Display:
     """Choose the unit in which the largest of `values` reads well."""
-    unit = unit_of(figure, units)
-    label = LABELS.get(figure, figure)
+    unit, (plain, target) = unit_of(figure, units), split_name(figure)
+    label = LABELS.get(plain, plain) + (f" on {target}" if target and target != WORST else "")
+    label = f"worst {label}" if target == WORST else label
     known = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max(known, default=1.0)
     if unit == "share":
@@ -96,7 +101,7 @@ def display(figure: str, values: Iterable[float | None], units: Mapping[str, str
     if unit == "ms":
         factor, name = _step(_TIME, largest)
         return Display(figure, label, name, 1 / factor)
-    if figure in FIGURES and unit in _COUNTED:
+    if plain in FIGURES and target != WORST and unit in _COUNTED:
         factor, name = _step(_DECIMAL, largest)
         return Display(figure, label, f"{name} {_COUNTED[unit]}".strip(), 1 / factor)
     return Display(figure, label, unit or "no unit", 1.0)

@@ -58,6 +58,22 @@ class ListedSpace(Protocol):
         """Every canonical row [n, n_slots], once."""
 
 
+class Prover(Protocol):
+    """Proves what a space can reach at best."""
+
+    def best(self, worth: "str | Sequence[Floats]", limits: Mapping[str, float], taken: Rows) -> Rows | None:
+        """The row [n_slots] with the least `worth` that keeps the limits and is not `taken`; `None` without any.
+
+        worth: the name of a figure that adds up over operators, or per slot an array of what each option adds.
+        """
+
+    def least(self, figure: str) -> Rows | None:
+        """The row [n_slots] with the least `figure` of all; `None` where that cannot be proved."""
+
+    def nearest(self, limits: Mapping[str, float]) -> Rows | None:
+        """The row that exceeds the limits least where it is proved that none keeps them all, else `None`."""
+
+
 @dataclass(frozen=True)
 class History:
     """What a proposer may know.
@@ -94,7 +110,8 @@ class Domain:
     """A search problem as arrays.
 
     space: the coded space. objectives: figure names, all minimised. score: rows [n, n_slots] to the figures that are
-    known without evaluation, each [n]. known: their names. limits: figure name to the most it may be.
+    known without evaluation, each [n]. known: their names. limits: figure name to the most it may be. prover: proves
+    that limits cannot be met; without one that is only proved where every row can be scored.
     """
 
     space: CodedSpace
@@ -102,6 +119,7 @@ class Domain:
     score: Score
     known: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    prover: Prover | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -11,19 +11,22 @@ from typing import Literal, Protocol
 import numpy as np
 
 from nas.search.asking import ask
-from nas.search.domain import History, Rows, no_rows
+from nas.search.domain import Rows, no_rows
+from nas.search.earlier import EARLIER, Earlier, known_figures, taken_over
+from nas.search.ledger import Ledger
 from nas.search.limits import check_limits, describe
 from nas.search.problem import Problem, Settings
 from nas.search.proposers import proposer
 from nas.search.record import RANDOM, Evaluation
+from nas.search.screening import bar, is_partial
 from nas.search.storage import locked
-from nas.search.study import Proposal, Recorded, StudyRecord, coded, evaluation_of, open_study
+from nas.search.study import Proposal, Recorded, StudyRecord, evaluation_of, open_study
 from nas.search.workers import Outcome, Pool, Task, pool
 from search_spaces.errors import NasError
 from search_spaces.space import Architecture
 
 LOGGER = logging.getLogger(__name__)
-FEWEST_FAILURES = 3
+POLL_SECONDS = 0.5
 Ending = Literal["complete", "deadline", "interrupted", "exhausted"]
 
 
@@ -48,13 +51,15 @@ class Failure:
 class SearchResult:
     """What a search found: evaluations and failures, by proposer and number; how it ended; the seconds it took now.
 
-    "exhausted": the proposer had no more architectures before its budget was spent.
+    "exhausted": the proposer had no more architectures before its budget was spent. start_seconds: those among
+    `seconds` in which the workers started.
     """
 
     evaluations: tuple[Evaluation, ...]
     failures: tuple[Failure, ...]
     ended: Ending
     seconds: float
+    start_seconds: float = 0.0
 
 
 def streams(settings: Settings) -> tuple[tuple[str, int], ...]:
@@ -74,11 +79,15 @@ def search(
     resume: bool = False,
     progress: Step | None = None,
     deadline: float | None = None,
+    earlier: Earlier | None = None,
 ) -> SearchResult:
     """Search `problem` and record every trial in `folder`; with `resume`, go on from what is recorded there.
 
+    Drivers that share a study in PostgreSQL divide the trials among them, and come to the same result as one alone.
+
     deadline: on `time.monotonic()`; what is being evaluated then is given up, and what is done is returned. Ctrl-C
-    does the same. progress advances by one for each evaluation, recorded ones included.
+    does the same. progress advances by one for each evaluation, recorded ones included. earlier: what other searches
+    evaluated; what is learned from is recorded first, as proposals of "earlier", beside the budget.
 
     Raises NasError before anything is evaluated when the limits cannot be met, and when the study cannot be used,
     the workers cannot start, or most evaluations fail.
@@ -86,12 +95,12 @@ def search(
     started = time.monotonic()
     check_limits(problem.domain, np.random.default_rng([settings.seed, 0]))
     with _one_thread(), ExitStack() as stack:
-        stack.enter_context(locked(folder))
+        stack.enter_context(locked(folder, settings.storage))
         header = problem.header(settings)
         record = stack.enter_context(
-            open_study(folder, header, name=settings.name, kind=settings.storage, resume=resume)
+            open_study(folder, header, name=settings.name, storage=settings.storage, resume=resume)
         )
-        run = _Run(problem, settings, record, stack, progress=progress, deadline=deadline)
+        run = _Run(problem, settings, record, stack, progress=progress, deadline=deadline, earlier=earlier or Earlier())
         ended = run.all()
     evaluations = [evaluation_of(known, problem.limits, problem.provenance) for known in run.recorded()]
     failures = [
@@ -100,7 +109,7 @@ def search(
         if known.failure is not None
     ]
     found = tuple(evaluation for evaluation in evaluations if evaluation is not None)
-    return SearchResult(found, tuple(failures), ended, time.monotonic() - started)
+    return SearchResult(found, tuple(failures), ended, time.monotonic() - started, run.start_seconds)
 
 
 @contextmanager
@@ -125,26 +134,51 @@ class _Run:
         *,
         progress: Step | None,
         deadline: float | None,
+        earlier: Earlier,
     ) -> None:
         self.problem, self.settings, self.record = problem, settings, record
         self.deadline = deadline
         self._stack, self._progress = stack, progress
         self._pool: Pool | None = None
         known = record.load()
+        self.earlier = self._taken_over(earlier, known)
         self.streams = [_Stream(self, name, budget, known) for name, budget in streams(settings)]
-        self.cache: dict[str, dict[str, float]] = {}
-        for stream in self.streams:
-            for recorded in stream.known.values():
-                if recorded.values is not None:
-                    self.remember(recorded.proposal, recorded.values)
+        self.start_seconds = 0.0
+        self.cache: dict[str, dict[str, float]] = known_figures(problem, earlier.known)
+        for recorded in self.earlier:
+            self.cache[problem.identity_of(recorded.proposal)] = dict(recorded.values or {})
+        for recorded in self.recorded():
+            if recorded.values is not None:
+                self.remember(recorded.proposal, recorded.values)
 
     def recorded(self) -> list[Recorded]:
-        """Everything known, stream by stream, by number."""
-        return [stream.known[number] for stream in self.streams for number in sorted(stream.known)]
+        """Everything known: what was taken over, then stream by stream, by number."""
+        return [*self.earlier, *(known for stream in self.streams for known in stream.known.all())]
+
+    def _taken_over(self, earlier: Earlier, known: list[Recorded]) -> list[Recorded]:
+        """What is learned from other searches; recorded here when it was not yet."""
+        there = {one.proposal.number: one for one in known if one.proposal.proposer == EARLIER and one.values}
+        for one in taken_over(self.problem, earlier.learned, root=self.settings.seed):
+            if one.proposal.number not in there and one.values is not None:
+                self.record.add(one.proposal, one.values)
+                there[one.proposal.number] = one
+        return [there[number] for number in sorted(there)]
 
     def remember(self, proposal: Proposal, values: Mapping[str, float]) -> None:
         """Keep the figures of a network for whoever proposes it again."""
-        self.cache.setdefault(self.problem.identity_of(proposal), dict(values))
+        if not is_partial(values):
+            self.cache.setdefault(self.problem.identity_of(proposal), dict(values))
+
+    def cached(self, proposal: Proposal) -> dict[str, float] | None:
+        """All figures of a network that was evaluated before, here or by another search; else `None`."""
+        given = self.cache.get(self.problem.identity_of(proposal))
+        return None if given is None else {**proposal.figures, **given}
+
+    def refresh(self) -> None:
+        """Take up what other drivers recorded, and which of them died."""
+        everything = self.record.load()
+        for stream in self.streams:
+            stream.take_up(everything)
 
     def advance(self, recorded: Recorded) -> None:
         """Show that one more is done."""
@@ -165,16 +199,23 @@ class _Run:
                     settings.lag + 1,
                     settings.workers,
                 )
-            made = pool(self.problem.evaluator, settings.workers, address=settings.address)
+            started = time.monotonic()
+            made = pool(
+                self.problem.evaluator,
+                settings.workers,
+                address=settings.address,
+                timeout_seconds=settings.timeout_seconds,
+            )
             self._pool = self._stack.enter_context(made)
+            self.start_seconds = time.monotonic() - started
         return self._pool
 
     def all(self) -> Ending:
         """Run every stream; how the last one that ran ended, or "exhausted" if any was."""
         ended: Ending = "complete"
         for stream in self.streams:
-            for recorded in stream.known.values():
-                if stream.has_outcome(recorded.proposal.number):
+            for recorded in stream.known.all():
+                if stream.known.has_outcome(recorded.proposal.number):
                     self.advance(recorded)
         for stream in self.streams:
             try:
@@ -197,49 +238,87 @@ class _Stream:
     def __init__(self, run: _Run, name: str, budget: int, recorded: list[Recorded]) -> None:
         self._run, self._name, self._budget = run, name, budget
         self._proposer = proposer(name, run.problem.domain)
-        self.known = {known.proposal.number: known for known in recorded if known.proposal.proposer == name}
-        if self._too_many_failures():
-            self.known = {number: replace(known, failure=None) for number, known in self.known.items()}
+        self._earlier = [] if name == RANDOM else run.earlier
+        mine = [known for known in recorded if known.proposal.proposer == name]
+        self.known = Ledger(run.problem, mine, earlier=self._earlier)
         starts = None if name == RANDOM else run.problem.starts
         self._starts = no_rows(run.problem.domain) if starts is None else run.problem.domain.within(starts)
         self._in_flight: dict[int, Proposal] = {}
         self._inspected: dict[bytes, Proposal] = {}
-
-    def has_outcome(self, number: int) -> bool:
-        """Whether trial `number` has values or has failed for good."""
-        known = self.known.get(number)
-        return known is not None and (known.values is not None or known.failure is not None)
+        self._refreshed = time.monotonic()
 
     def run(self) -> Ending:
         """Evaluate what was left unfinished, then propose and evaluate until the budget is spent."""
-        for number in sorted(self.known):
-            if not self.has_outcome(number):
-                self._start(self._proposed_again(self.known[number].proposal))
         exhausted = False
         while True:
+            self._start_what_is_left()
             while not exhausted and len(self.known) < self._budget and self._may_propose():
                 if self._overdue():
                     return "deadline"
                 exhausted = not self._propose()
-            if not self._in_flight:
+            if not self.known.open():
                 return "exhausted" if exhausted else "complete"
             if self._overdue():
                 return "deadline"
-            outcome = self._run.workers().next(self._seconds_left())
-            if outcome is not None:
-                self._take(outcome)
+            self._wait()
+
+    def _start_what_is_left(self) -> None:
+        """Start again what nobody evaluates: the trials of dead drivers, and those that were given up."""
+        for number in self.known.open():
+            unclaimed = self.known[number].running is None and not self.known.has_outcome(number)
+            if unclaimed and number not in self._in_flight and self._has_room():
+                self._start(self._proposed_again(self.known[number].proposal))
 
     def _may_propose(self) -> bool:
-        """Whether all results that the next trial is proposed from are in."""
-        first = len(self.known) - self._run.settings.lag
-        return all(self.has_outcome(number) for number in range(first)) if first > 0 else True
+        """Whether all results that the next trial is proposed from are in, and there is somebody to evaluate it."""
+        return self._has_room() and self.known.concluded >= len(self.known) - self._run.settings.lag
+
+    def _has_room(self) -> bool:
+        """Whether this driver should take on more: what its workers do and as much again, where others work too."""
+        return not self._run.record.is_shared or len(self._in_flight) < 2 * max(1, self._run.settings.workers)
+
+    def _wait(self) -> None:
+        """Wait until something was evaluated here, or elsewhere."""
+        elsewhere = any(self.known[number].running == "elsewhere" for number in self.known.open())
+        seconds = self._seconds_left()
+        if elsewhere:
+            seconds = POLL_SECONDS if seconds is None else min(POLL_SECONDS, seconds)
+        if self._in_flight:
+            outcome = self._run.workers().next(seconds)
+            if outcome is not None:
+                self._take(outcome)
+        elif elsewhere:
+            time.sleep(seconds or 0.0)
+        if elsewhere and time.monotonic() - self._refreshed >= POLL_SECONDS:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self._refreshed = time.monotonic()
+        self._run.refresh()
+
+    def take_up(self, everything: list[Recorded]) -> None:
+        """Learn what other drivers recorded, and which of their trials are to be evaluated again."""
+        for recorded in everything:
+            number = recorded.proposal.number
+            if recorded.proposal.proposer != self._name or number in self._in_flight or self.known.has_outcome(number):
+                continue
+            if recorded.failure is not None and number in self.known.retried:
+                continue
+            if recorded.values is not None:
+                self._run.remember(recorded.proposal, recorded.values)
+            if recorded.running == "here":
+                self._submit(recorded.proposal)
+            elif recorded.values is not None or recorded.failure is not None:
+                self._conclude(recorded)
+            else:
+                self.known.put(recorded)
 
     def _propose(self) -> bool:
         """Propose and start the next trial; whether there was one."""
         number = len(self.known)
-        seen = {self._run.problem.identity_of(known.proposal) for known in self.known.values()}
+        seen = self.known.seen()
         seed = (self._run.settings.seed, 1 + (self._name == RANDOM), number)
-        history = self._history(number)
+        history = self.known.history(number, self._run.settings.lag)
 
         def is_new(row: Rows) -> bool:
             return self._run.problem.identity_of(self._inspect(row)) not in seen
@@ -251,12 +330,13 @@ class _Stream:
             return False
         rows = tuple(tuple(map(int, other)) for other in skipped)
         proposal = replace(self._inspect(row), number=number, skipped=rows)
-        values = self._run.cache.get(self._run.problem.identity_of(proposal))
-        if values is None:
+        values = self._run.cached(proposal)
+        if values is None or self._missing(values):
             self._start(proposal)
-        else:
-            self._run.record.add(proposal, values)
+        elif self._run.record.add(proposal, values):
             self._conclude(Recorded(proposal, dict(values), None, cached=True))
+        else:
+            self._refresh()
         return True
 
     def _inspect(self, row: Rows) -> Proposal:
@@ -278,53 +358,54 @@ class _Stream:
             )
         return again
 
-    def _history(self, number: int) -> History:
-        """What trial `number` may be proposed from."""
-        problem = self._run.problem
-        slots = len(problem.coded.slots)
-        settled = max(0, number - self._run.settings.lag)
-        done = [self.known[i] for i in range(settled)]
-        valued = [known for known in done if known.values is not None]
-        failed = [known.proposal.row for known in done if known.values is None]
-        skipped = [row for i in range(number) for row in self.known[i].proposal.skipped]
-        values = [problem.told(known.values or {}) for known in valued]
-        excess = [problem.excess(known.values or {}) for known in valued]
-        return History(
-            rows=coded([known.proposal.row for known in valued], slots),
-            values=np.array(values).reshape(len(valued), len(problem.objectives)),
-            excess=np.array(excess).reshape(len(valued), len(problem.limits)),
-            pending=coded([self.known[i].proposal.row for i in range(settled, number)], slots),
-            excluded=coded(failed + skipped, slots) if failed or skipped else no_rows(problem.domain),
-        )
-
     def _start(self, proposal: Proposal) -> None:
-        self._run.record.start(proposal)
-        self.known[proposal.number] = Recorded(proposal, None, None)
+        """Record and submit `proposal`, unless another driver was first."""
+        if self._run.record.start(proposal):
+            self._submit(proposal)
+        else:
+            self._refresh()
+
+    def _submit(self, proposal: Proposal) -> None:
+        self.known.put(Recorded(proposal, None, None, running="here"))
         self._in_flight[proposal.number] = proposal
-        self._run.workers().submit(Task(proposal.key, proposal.architecture, proposal.seed))
+        self._run.workers().submit(Task(proposal.key, proposal.architecture, proposal.seed, self._bar(proposal)))
+
+    def _bar(self, proposal: Proposal) -> float | None:
+        """The error that a proposal must stay below, from what was settled when it was made."""
+        if not self._run.settings.early_stop:
+            return None
+        settled = [self.known[number] for number in range(max(0, proposal.number - self._run.settings.lag))]
+        return bar(self._run.problem, proposal, (*self._earlier, *settled))
 
     def _take(self, outcome: Outcome) -> None:
-        """Record what came of a task."""
+        """Record what came of a task; another driver's result counts where that one took the trial over."""
         proposal = self._in_flight[outcome.key[1]]
         values = {**proposal.figures, **(outcome.values or {})}
         failure = outcome.failure or self._missing(values)
-        if failure is None:
-            self._run.record.finish(proposal, values, outcome.seconds)
-            del self._in_flight[proposal.number]
+        record = self._run.record
+        taken = record.finish(proposal, values, outcome.seconds) if failure is None else record.fail(proposal, failure)
+        del self._in_flight[proposal.number]
+        if not taken:
+            LOGGER.warning("trial %d of %s was taken over by another driver", proposal.number, proposal.proposer)
+            self.known.put(Recorded(proposal, None, None))
+            self._refresh()
+        elif failure is None:
             self._run.remember(proposal, values)
             self._conclude(Recorded(proposal, values, None, outcome.seconds))
-            return
-        LOGGER.warning("evaluation of %s failed: %s", describe(proposal.architecture), failure)
-        self._run.record.fail(proposal, failure)
-        del self._in_flight[proposal.number]
-        self._conclude(Recorded(proposal, None, failure, outcome.seconds))
-        if self._too_many_failures():
-            done = sum(self.has_outcome(number) for number in self.known)
-            failed = sum(known.failure is not None for known in self.known.values())
+        else:
+            self._fail(Recorded(proposal, None, failure, outcome.seconds))
+
+    def _fail(self, recorded: Recorded) -> None:
+        """Go on after a failure; NasError when there are too many."""
+        architecture = describe(recorded.proposal.architecture)
+        LOGGER.warning("evaluation of %s failed: %s", architecture, recorded.failure)
+        self._conclude(recorded)
+        if self.known.fails_too_often:
+            done = sum(self.known.has_outcome(number) for number in range(len(self.known)))
             raise NasError(
-                f"{failed} of {done} evaluations failed, so the search stops. The last, of "
-                f"{describe(proposal.architecture)}: {failure}. Mend it and continue with --resume, which tries the "
-                "failed ones again"
+                f"{self.known.failures} of {done} evaluations failed, so the search stops. The last, of "
+                f"{architecture}: {recorded.failure}. Mend it and continue with --resume, which tries the failed ones "
+                "again"
             )
 
     def _missing(self, values: Mapping[str, float]) -> str | None:
@@ -336,14 +417,8 @@ class _Stream:
         return f"nobody gave {' and '.join(dict.fromkeys(missing))}; there are {', '.join(sorted(values))}"
 
     def _conclude(self, recorded: Recorded) -> None:
-        self.known[recorded.proposal.number] = recorded
+        self.known.put(recorded)
         self._run.advance(recorded)
-
-    def _too_many_failures(self) -> bool:
-        """Whether more than half of the evaluations failed, and at least three."""
-        failed = sum(known.failure is not None for known in self.known.values())
-        valued = sum(known.values is not None for known in self.known.values())
-        return failed >= FEWEST_FAILURES and failed > valued
 
     def _overdue(self) -> bool:
         return self._run.deadline is not None and time.monotonic() >= self._run.deadline

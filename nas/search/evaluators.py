@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.search.problem import Buildable
+from nas.search.screening import SHARE, hopeless
 from search_spaces.errors import NasError
+from search_spaces.network import Network
 from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nas.modules import Weights
     from nas.supernet.shapes import Key, SharedShape
     from nas.supernet.weights import Supernet
     from nas.tasks.protocol import Batch, Task
@@ -77,14 +80,39 @@ class SupernetEvaluator:
 
     def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
         """{"error": share of wrong answers}; nothing is random, so `seed` changes nothing."""
-        from nas.supernet.calibrate import calibrate, error_of, with_statistics
+        from nas.supernet.calibrate import error_of
+
+        network, weights, judge = self._ready(architecture)
+        return {"error": error_of(network, weights, judge, (batch.tensors() for batch in self.validation))}
+
+    def evaluate_until(self, architecture: Architecture, seed: int, bar: float) -> dict[str, float]:
+        """The same, or the error on the first batches once it surely is above `bar`, with their share of all images.
+
+        Only answers that are right or wrong can be tested so: with a metric of its own all batches are evaluated.
+        """
+        from nas.supernet.calibrate import error_of
+
+        if self.metric is not None:
+            return self.evaluate(architecture, seed)
+        network, weights, judge = self._ready(architecture)
+        images = sum(len(batch.targets) for batch in self.validation)
+        wrong = seen = 0
+        for batch in self.validation:
+            count = len(batch.targets)
+            wrong += round(count * error_of(network, weights, judge, [batch.tensors()]))
+            seen += count
+            if seen < images and hopeless(wrong, seen, bar):
+                return {"error": wrong / seen, SHARE: seen / images}
+        return {"error": wrong / images}
+
+    def _ready(self, architecture: Architecture) -> "tuple[Network, Weights, Any]":
+        """The network with its weights and recalibrated statistics, and who judges it."""
+        from nas.supernet.calibrate import calibrate, with_statistics
 
         network = self.space.build(architecture)
         weights = self._supernet.weights_for(network)
         statistics = calibrate(network, weights, (batch.tensors() for batch in self.calibration))
-        judge: Any = _Judge(self.metric or wrong_answers)
-        validation = (batch.tensors() for batch in self.validation)
-        return {"error": error_of(network, with_statistics(weights, statistics), judge, validation)}
+        return network, with_statistics(weights, statistics), _Judge(self.metric or wrong_answers)
 
     @cached_property
     def _supernet(self) -> "Supernet":

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from nas.search.domain import Floats
+from nas.search.earlier import EARLIER
 from nas.search.gain import hypervolume, non_dominated
 from nas.search.record import RANDOM, Evaluation, Identity, distinct
+from nas.search.screening import is_partial
 from search_spaces.files import write_json, write_text
 
 Interval = tuple[float, float]
@@ -56,7 +58,8 @@ class Curves:
     """Hypervolume after each number of evaluations, of the search and of random search, as a share of a box.
 
     The box reaches from the best of each objective to `reference`, the worst, among everything evaluated that keeps
-    the limits. A curve ends where its evaluations end.
+    the limits. A curve ends where its evaluations end; that of a search which took over earlier evaluations begins
+    with what those had reached, at 0.
     """
 
     search: tuple[tuple[int, float], ...] = ()
@@ -79,7 +82,7 @@ def pareto_front(
     evaluations: Sequence[Evaluation], objectives: Sequence[str], *, by: Identity = "id"
 ) -> tuple[FrontMember, ...]:
     """What keeps every limit and nothing else dominates, each network once, by rising first objective."""
-    kept = distinct((evaluation for evaluation in evaluations if evaluation.feasible), by=by)
+    kept = distinct(filter(_counts, evaluations), by=by)
     values = points(kept, objectives)
     best = [kept[i] for i in np.flatnonzero(non_dominated(values))]
     best.sort(key=lambda evaluation: tuple(evaluation.values[name] for name in objectives))
@@ -88,7 +91,7 @@ def pareto_front(
 
 def curves(evaluations: Sequence[Evaluation], objectives: Sequence[str]) -> Curves:
     """The hypervolume over the evaluations of the search and, beside it, over those of its random baseline."""
-    feasible = [evaluation for evaluation in evaluations if evaluation.feasible]
+    feasible = [evaluation for evaluation in evaluations if _counts(evaluation)]
     if not feasible:
         return Curves()
     values = points(feasible, objectives)
@@ -96,24 +99,31 @@ def curves(evaluations: Sequence[Evaluation], objectives: Sequence[str]) -> Curv
     width = np.where(worst > best, worst - best, 1.0)
     names = list(dict.fromkeys(evaluation.proposer for evaluation in evaluations))
     by_name = {name: [e for e in evaluations if e.proposer == name] for name in names}
-    chosen = next((name for name in names if name != RANDOM), RANDOM)
+    chosen = next((name for name in names if name not in (RANDOM, EARLIER)), RANDOM)
 
-    def curve(proposed: Sequence[Evaluation]) -> tuple[tuple[int, float], ...]:
-        found: list[tuple[int, float]] = []
-        front = np.empty((0, len(objectives)))
+    def curve(proposed: Sequence[Evaluation], before: Sequence[Evaluation] = ()) -> tuple[tuple[int, float], ...]:
+        front = (points([one for one in before if _counts(one)], objectives) - best) / width
+        front = front[non_dominated(front)]
+        corner = np.ones(len(objectives))
+        found = [(0, hypervolume(front, corner))] if before else []
         for count, evaluation in enumerate(proposed, start=1):
-            if evaluation.feasible:
+            if _counts(evaluation):
                 scaled = (points([evaluation], objectives) - best) / width
                 front = np.concatenate([front, scaled])
                 front = front[non_dominated(front)]
-            found.append((count, hypervolume(front, np.ones(len(objectives)))))
+            found.append((count, hypervolume(front, corner)))
         return tuple(found)
 
     return Curves(
-        search=curve(by_name[chosen]),
+        search=curve(by_name.get(chosen, ()), by_name.get(EARLIER, ())),
         random=curve(by_name.get(RANDOM, ())) if chosen != RANDOM else (),
         reference=dict(zip(objectives, map(float, worst), strict=True)),
     )
+
+
+def _counts(evaluation: Evaluation) -> bool:
+    """Whether it keeps every limit and was evaluated to the end."""
+    return evaluation.feasible and not is_partial(evaluation.values)
 
 
 def knee(front: Sequence[FrontMember], objectives: Sequence[str]) -> FrontMember | None:

@@ -18,7 +18,7 @@ TIE_BREAK = 1e-7
 
 
 def lowest(domain: Domain, figure: str, rng: np.random.Generator) -> tuple[Rows, float, bool]:
-    """The row with the smallest `figure`, that value, and whether it is proved (all rows were scored).
+    """The row with the smallest `figure`, that value, and whether it is proved: all rows were scored, or eliminated.
 
     Otherwise the smallest that bounded evolution and descent by single changes find.
     """
@@ -26,8 +26,9 @@ def lowest(domain: Domain, figure: str, rng: np.random.Generator) -> tuple[Rows,
     def cost(rows: Rows) -> Floats:
         return domain.score(rows)[figure]
 
-    row = minimise(domain, cost, rng)
-    return row, float(cost(row[None])[0]), domain.everything is not None
+    proved = None if domain.everything is not None or domain.prover is None else domain.prover.least(figure)
+    row = minimise(domain, cost, rng) if proved is None else proved
+    return row, float(cost(row[None])[0]), proved is not None or domain.everything is not None
 
 
 def minimise(domain: Domain, cost: Callable[[Rows], Floats], rng: np.random.Generator) -> Rows:
@@ -65,7 +66,10 @@ def check_limits(domain: Domain, rng: np.random.Generator) -> None:
     not checked.
     """
     lines: list[str] = []
+    drawn = domain.score(domain.space.sample(rng, CHUNK)) if domain.known_limits else {}
     for name, limit in domain.known_limits.items():
+        if drawn[name].min() <= limit:
+            continue
         row, value, proved = lowest(domain, name, rng)
         if value > limit:
             lines.append(
@@ -83,7 +87,9 @@ def check_limits(domain: Domain, rng: np.random.Generator) -> None:
 
 
 def _not_together(domain: Domain, rng: np.random.Generator) -> NasError:
-    row = minimise(domain, domain.excess, rng)
+    proved = None if domain.prover is None else domain.prover.nearest(domain.known_limits)
+    row = minimise(domain, domain.excess, rng) if proved is None else proved
+    certain = proved is not None or domain.everything is not None
     figures = domain.score(row[None])
     parts = [
         f"{name} {_number(float(figures[name][0]))} (limit {_number(limit)})"
@@ -92,7 +98,7 @@ def _not_together(domain: Domain, rng: np.random.Generator) -> NasError:
     over = [name for name, limit in domain.known_limits.items() if figures[name][0] > limit]
     return NasError(
         "each limit can be met alone, but not all together: the closest architecture "
-        f"{'of all' if domain.everything is not None else 'found'} has {', '.join(parts)} "
+        f"{'of all' if certain else 'found'} has {', '.join(parts)} "
         f"({describe(domain.space.decode(row))}). Raise {' or '.join(over)} to at least these values"
     )
 

@@ -8,10 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from nas.search.domain import CodedSpace, Domain, Floats, Rows, Score
+from nas.search.domain import CodedSpace, Domain, Floats, Prover, Rows, Score
 from nas.search.proposers import DEFAULT
 from nas.search.record import Identity
-from nas.search.storage import StorageKind
 from nas.search.study import RESERVED, Header, Proposal
 from nas.search.workers import Evaluator
 from search_spaces.errors import NasError
@@ -35,7 +34,9 @@ class Settings:
     evaluations: architectures the proposer may have evaluated. random_evaluations: budget of the baseline, `None`
     for the same; none when the proposer itself is "random". lag: trial n is proposed from the results of trials
     before n - lag; at most lag + 1 evaluations run at once. workers: processes; 0 or 1 needs no Ray. name: of the
-    study. storage: its kind. address: of a Ray cluster.
+    study. storage: "sqlite", "journal" or the URL of a PostgreSQL database. address: of a running Ray cluster, "auto"
+    for the one on this machine, `None` for one of the search's own. timeout_seconds: the most an evaluation may take.
+    early_stop: evaluations that a few validation batches show to be dominated are not finished.
     """
 
     evaluations: int = 200
@@ -45,8 +46,10 @@ class Settings:
     lag: int = 8
     workers: int = 2
     name: str = "search"
-    storage: StorageKind = "sqlite"
+    storage: str = "sqlite"
     address: str | None = None
+    early_stop: bool = False
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Problem:
     figures: the same figures and any others, counted or predicted on a built network; these are what is recorded.
     evaluator: gives every other figure. identity: what makes two networks the same: "id" where weights are shared,
     "fingerprint" where each stands alone. provenance: figure name to how it is known. starts: [n, n_slots] what is
-    tried before the proposer is asked, where it keeps the known limits.
+    tried before the proposer is asked, where it keeps the known limits. prover: proves limits impossible.
     """
 
     space: Buildable
@@ -72,11 +75,12 @@ class Problem:
     identity: Identity = "id"
     provenance: Mapping[str, str] = field(default_factory=dict)
     starts: Rows | None = None
+    prover: Prover | None = None
 
     @cached_property
     def domain(self) -> Domain:
         """The problem as proposers see it."""
-        return Domain(self.coded, self.objectives, self.score, self.known, dict(self.limits))
+        return Domain(self.coded, self.objectives, self.score, self.known, dict(self.limits), self.prover)
 
     def inspect(self, row: Rows, *, number: int, proposer: str, root: int) -> Proposal:
         """Build what `row` [n_slots] describes, count it, and give its evaluation a seed.

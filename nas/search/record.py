@@ -8,6 +8,7 @@ from typing import Any, Literal
 from search_spaces.space import Architecture
 
 Identity = Literal["id", "fingerprint"]
+Key = tuple[str, int]
 RANDOM = "random"
 
 

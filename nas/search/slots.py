@@ -1,6 +1,6 @@
 """Slots of a coded space as parameters of Optuna."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from search_spaces.builder import Value
@@ -19,3 +19,10 @@ def distributions(slots: Iterable[tuple[str, tuple[Value, ...]]]) -> dict[str, "
         return CategoricalDistribution(tuple(range(len(options))))
 
     return {name: of(options) for name, options in slots}
+
+
+def parameters_of(slots: Iterable[tuple[str, tuple[Value, ...]]]) -> Mapping[str, str]:
+    """The same as Optuna writes them."""
+    from optuna.distributions import distribution_to_json
+
+    return {name: distribution_to_json(distribution) for name, distribution in distributions(slots).items()}

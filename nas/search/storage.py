@@ -1,37 +1,65 @@
-"""The files a study is kept in: SQLite or a journal; checked before they are touched, locked while in use."""
+"""Where a study is kept: SQLite, a journal file or PostgreSQL; files are checked before use and locked while in use."""
 
+import json
 import os
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from nas.search.postgres import open_postgres, postgres_url
 from search_spaces.errors import NasError
+from search_spaces.files import write_json
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-StorageKind = Literal["sqlite", "journal"]
-FILE_NAMES: dict[StorageKind, str] = {"sqlite": "study.db", "journal": "study.journal"}
-WAIT_SECONDS = 60.0
+StorageKind = Literal["sqlite", "journal", "postgresql"]
+FILE_NAMES: dict[StorageKind, str] = {"sqlite": "study.db", "journal": "study.journal", "postgresql": "study.json"}
+LOCAL: dict[str, StorageKind] = {"sqlite": "sqlite", "journal": "journal"}
+LOCK_SECONDS = 10.0
 
 
-def open_storage(folder: Path, kind: StorageKind) -> "BaseStorage":
-    """The Optuna storage in `folder`, made when absent; NasError when its file is damaged, which is left as it is."""
+def kind_of(storage: str) -> StorageKind:
+    """What `storage` is: "sqlite", "journal", or the URL of a PostgreSQL database; NasError when none of them."""
+    if storage in LOCAL:
+        return LOCAL[storage]
+    if storage.startswith("postgres"):
+        postgres_url(storage)
+        return "postgresql"
+    raise NasError(f"no such storage: {storage!r}; there are sqlite, journal and postgresql://USER@HOST:PORT/DATABASE")
+
+
+def study_file(folder: Path, storage: str) -> Path:
+    """The file in `folder` that holds the study, or says which study of a PostgreSQL database it is."""
+    return folder / FILE_NAMES[kind_of(storage)]
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether a search was begun in `folder`."""
+    return any((folder / name).exists() for name in FILE_NAMES.values())
+
+
+def open_storage(folder: Path, storage: str) -> "BaseStorage":
+    """The Optuna storage for `folder`, made when absent; NasError when its file is damaged, which is left as it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE_NAMES[kind]
+    kind, path = kind_of(storage), study_file(folder, storage)
+    if kind == "postgresql":
+        return open_postgres(storage)
     if kind == "sqlite":
         from optuna.storages import RDBStorage
 
         _check_sqlite(path)
         return _guarded(path, lambda: RDBStorage("sqlite://", engine_kwargs={"creator": lambda: _connect(path)}))
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from nas.search.journal import QuickJournal
 
     _mend_journal(path)
-    return _guarded(path, lambda: JournalStorage(JournalFileBackend(str(path))))
+    return _guarded(path, lambda: JournalStorage(QuickJournal(path)))
 
 
 def close_storage(storage: "BaseStorage") -> None:
@@ -47,7 +75,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
     With a write-ahead log and synchronous NORMAL a loss of power may cost the last commits, never the database.
     """
-    connection = sqlite3.connect(path.resolve(), timeout=WAIT_SECONDS, check_same_thread=False)
+    connection = sqlite3.connect(path.resolve(), timeout=LOCK_SECONDS, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
@@ -60,20 +88,47 @@ def _guarded(path: Path, make: "Callable[[], BaseStorage]") -> "BaseStorage":
         raise damaged(path, str(error)) from error
 
 
-def damaged(path: Path, why: str) -> NasError:
-    """The error for a study that cannot be read."""
+def damaged(place: Path | str, why: str) -> NasError:
+    """The error for a study that cannot be read; place: its file, or the database and its name there."""
     first = why.strip().splitlines()[0] if why.strip() else "unreadable"
-    return NasError(
-        f"the study {path} cannot be read: {first}. Nothing was changed. Restore it from a backup, or move it away "
-        f"(mv {path} {path}.bad) to search again from the start, or choose another --name"
+    advice = (
+        "Check the database, then continue with --resume"
+        if str(place).startswith("postgres")
+        else f"Restore it from a backup, or move it away (mv {place} {place}.bad) to search again from the start, or "
+        "choose another --name"
     )
+    return NasError(f"the study {place} cannot be read: {first}. Nothing was changed. {advice}")
+
+
+def study_place(folder: Path, storage: str, name: str) -> tuple[str, str]:
+    """The name of the study `name` in its storage, and where that is, in words.
+
+    In a database that other searches share, the name has a part that only this folder knows.
+    """
+    path = study_file(folder, storage)
+    if kind_of(storage) != "postgresql":
+        return name, str(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = folder / f".{uuid.uuid4().hex}.tmp"
+        write_json(draft, {"storage": storage, "study": f"{name}-{uuid.uuid4().hex[:8]}"})
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    noted = json.loads(path.read_text())
+    if noted["storage"] != storage:
+        raise NasError(
+            f"the search in {folder} is recorded in {noted['storage']}, not in {storage}: restore search.storage, or "
+            f"write the new place into {path} when the database has moved, or choose another --name"
+        )
+    return str(noted["study"]), f"{storage}#{noted['study']}"
 
 
 def _check_sqlite(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=WAIT_SECONDS)
+        connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=LOCK_SECONDS)
         try:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             connection.execute("SELECT count(*) FROM studies").fetchone()
@@ -111,9 +166,15 @@ def _mend_journal(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; NasError when another process holds it. Given back when the process dies."""
+def locked(folder: Path, storage: str = "sqlite") -> Iterator[None]:
+    """Hold `folder` for this process; NasError when another process holds it. Given back when the process dies.
+
+    Drivers that share a PostgreSQL study may share the folder too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if kind_of(storage) == "postgresql":
+        yield
+        return
     try:
         import fcntl
     except ImportError:

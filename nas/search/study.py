@@ -2,23 +2,28 @@
 
 Every slot of the space is a parameter of every trial, as the index of its option. Objectives are the trial's values,
 limits its constraints (figure minus limit), everything else its user attributes. A trial that was running when its
-driver died is marked failed, and its proposal becomes a new trial with the same number in the search.
+driver died is marked failed, and its proposal becomes a new trial with the same number in the search. Several drivers
+may share a study in PostgreSQL: each trial is started by whoever records it first.
 """
 
 import json
+import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from nas.search.domain import Rows
-from nas.search.record import Evaluation
-from nas.search.slots import distributions
-from nas.search.storage import FILE_NAMES, StorageKind, close_storage, damaged, open_storage
+from nas.search.patience import innermost, patiently
+from nas.search.postgres import Presence
+from nas.search.record import Evaluation, Key
+from nas.search.slots import distributions, parameters_of
+from nas.search.storage import close_storage, damaged, kind_of, open_storage, study_place
+from nas.search.trials import TrialWriter, writer_for
 from search_spaces.builder import Value
 from search_spaces.errors import NasError
 from search_spaces.space import Architecture
@@ -27,9 +32,23 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
+LOGGER = logging.getLogger(__name__)
+T = TypeVar("T")
 HEADER = "search"
 RESERVED = frozenset(
-    {"number", "proposer", "id", "fingerprint", "architecture", "seed", "seconds", "cached", "skipped", "failure"}
+    {
+        "number",
+        "proposer",
+        "id",
+        "fingerprint",
+        "architecture",
+        "seed",
+        "seconds",
+        "cached",
+        "skipped",
+        "failure",
+        "driver",
+    }
 )
 
 
@@ -69,96 +88,156 @@ class Proposal:
     skipped: tuple[tuple[int, ...], ...] = ()
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> Key:
         """What tells proposals apart."""
         return self.proposer, self.number
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A proposal with its outcome: every figure, or why it failed; both `None` while it has none."""
+    """A proposal with its outcome: every figure, or why it failed; both `None` while it has none.
+
+    running: who evaluates it now, this driver or another one.
+    """
 
     proposal: Proposal
     values: dict[str, float] | None
     failure: str | None
     seconds: float = 0.0
     cached: bool = False
+    running: Literal["here", "elsewhere"] | None = None
 
 
 class StudyRecord:
-    """The study of one search, open for one driver."""
+    """The study of one search, open for one driver.
 
-    def __init__(self, study: "Study", header: Header, path: Path) -> None:
-        self._study, self._header, self._path = study, header, path
+    presence: of this driver among others on the same study, `None` where there can be no others.
+    """
+
+    def __init__(
+        self, study: "Study", header: Header, place: str, writer: TrialWriter, presence: Presence | None = None
+    ) -> None:
+        self._study, self._header, self._place = study, header, place
+        self._writer, self._presence = writer, presence
         self._distributions = distributions(header.slots)
+        self._ended: dict[int, Recorded] = {}
+        self._mine: dict[Key, int] = {}
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other drivers may work on the study."""
+        return self._presence is not None
 
     def load(self) -> list[Recorded]:
-        """Every proposal with its outcome, by proposer and number; running trials are marked failed.
+        """Every proposal with its outcome, by proposer and number; trials of dead drivers are marked failed.
 
-        A proposal without an outcome must be evaluated again: `start` makes a new trial for it.
+        A proposal that has no outcome and is not running must be evaluated again: `start` makes a new trial for it.
         """
-        from optuna.trial import TrialState
-
-        found: dict[tuple[str, int], Recorded] = {}
         with self._reading():
-            for trial in self._study.get_trials(deepcopy=False):
-                if not {"number", "proposer", "architecture"} <= trial.user_attrs.keys():
-                    continue
-                if trial.state == TrialState.RUNNING:
-                    self._study.tell(trial.number, state=TrialState.FAIL)
-                recorded = self._recorded(trial)
-                known = found.get(recorded.proposal.key)
-                if known is None or (known.values is None and known.failure is None):
-                    found[recorded.proposal.key] = recorded
+            return patiently(self._load, self._place)
+
+    def _load(self) -> list[Recorded]:
+        found: dict[Key, Recorded] = {}
+        trials = self._study.get_trials(deepcopy=False)
+        self._writer.saw(trial._trial_id for trial in trials)
+        # Asked after the trials are read: a driver shows its presence before it writes its first trial.
+        alive = frozenset[int]() if self._presence is None else self._presence.alive()
+        for trial in trials:
+            if not {"number", "proposer", "architecture"} <= trial.user_attrs.keys():
+                continue
+            recorded = self._read(trial, alive)
+            known = found.get(recorded.proposal.key)
+            if known is None or known.values is None:
+                found[recorded.proposal.key] = recorded
         return [found[key] for key in sorted(found)]
 
-    def start(self, proposal: Proposal) -> None:
-        """Record that `proposal` is being evaluated."""
+    def _read(self, trial: "FrozenTrial", alive: frozenset[int] | None) -> Recorded:
+        """What `trial` says; it is ended when it runs under a driver that is not among the `alive`."""
+        trial_id = trial._trial_id
+        if trial_id in self._ended:
+            return self._ended[trial_id]
+        recorded = self._recorded(trial)
+        if trial.state.is_finished():
+            self._ended[trial_id] = recorded
+            return recorded
+        key, driver = recorded.proposal.key, trial.user_attrs.get("driver")
+        if self._presence is not None and driver == self._presence.token:
+            self._mine[key] = trial_id
+        if self._mine.get(key) == trial_id:
+            return replace(recorded, running="here")
+        if alive is None or driver in alive:
+            return replace(recorded, running="elsewhere")
+        self._writer.end(trial_id, self._failed())
+        return recorded
+
+    def start(self, proposal: Proposal) -> bool:
+        """Record that `proposal` is being evaluated here; False, with nothing recorded, when `load` has news."""
         from optuna.trial import TrialState
 
-        self._add(proposal, TrialState.RUNNING, proposal.figures, {})
+        return self._add(proposal, TrialState.RUNNING, proposal.figures, {})
 
-    def add(self, proposal: Proposal, values: Mapping[str, float]) -> None:
-        """Record `proposal` with the figures that an earlier evaluation of the same network gave."""
+    def add(self, proposal: Proposal, values: Mapping[str, float]) -> bool:
+        """Record `proposal` with the figures that an earlier evaluation gave; False when `load` has news."""
         from optuna.trial import TrialState
 
-        self._add(proposal, TrialState.COMPLETE, values, {"cached": True, "seconds": 0.0})
+        return self._add(proposal, TrialState.COMPLETE, values, {"cached": True, "seconds": 0.0})
 
-    def finish(self, proposal: Proposal, values: Mapping[str, float], seconds: float) -> None:
-        """Record the result of a started proposal: all its figures, and the seconds it took."""
-        from optuna.trial import Trial
+    def finish(self, proposal: Proposal, values: Mapping[str, float], seconds: float) -> bool:
+        """Record the result of a started proposal: all its figures, and the seconds it took.
 
-        with self._writing():
-            trial = Trial(self._study, self._trial(proposal)._trial_id)
-            for name, value in values.items():
-                if proposal.figures.get(name) != value and name not in self._header.objectives:
-                    trial.set_user_attr(name, value)
-            for name, limit in self._header.limits.items():
-                trial.set_constraint(name, values[name] - limit)
-            trial.set_user_attr("seconds", seconds)
-            self._study.tell(trial.number, [values[name] for name in self._header.objectives])
+        False, with nothing recorded, when it no longer runs here: another driver took it over.
+        """
+        from optuna.trial import TrialState, create_trial
 
-    def fail(self, proposal: Proposal, reason: str) -> None:
-        """Record that a started proposal failed for `reason`."""
-        from optuna.trial import Trial, TrialState
+        objectives = self._header.objectives
+        ended = create_trial(
+            state=TrialState.COMPLETE,
+            values=[values[name] for name in objectives],
+            user_attrs={
+                **{
+                    name: value
+                    for name, value in values.items()
+                    if proposal.figures.get(name) != value and name not in objectives
+                },
+                "seconds": seconds,
+            },
+            constraints=self._excess(values),
+        )
+        return self._end(proposal, ended)
 
-        with self._writing():
-            trial = Trial(self._study, self._trial(proposal)._trial_id)
-            trial.set_user_attr("failure", reason)
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    def fail(self, proposal: Proposal, reason: str) -> bool:
+        """Record that a started proposal failed for `reason`; False as in `finish`."""
+        return self._end(proposal, self._failed(reason))
 
     def give_up(self) -> None:
-        """Mark every running trial as failed without a reason; its proposal is evaluated again on resume."""
-        from optuna.trial import TrialState
+        """Mark every trial that runs here as failed without a reason, so that its proposal is evaluated again.
 
-        with self._writing():
-            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                self._study.tell(trial.number, state=TrialState.FAIL)
+        A storage that is away is not waited for: what still runs then is found out later.
+        """
+        try:
+            for trial_id in self._mine.values():
+                self._writer.end(trial_id, self._failed())
+        except Exception as error:
+            LOGGER.info("running trials could not be marked as given up: %s", innermost(error))
+        self._mine.clear()
 
-    def _add(self, proposal: Proposal, state: Any, values: Mapping[str, float], notes: Mapping[str, Any]) -> None:
+    def _end(self, proposal: Proposal, ended: "FrozenTrial") -> bool:
+        trial_id = self._mine.get(proposal.key)
+        done = trial_id is not None and self._written(lambda: self._writer.end(trial_id, ended))
+        self._mine.pop(proposal.key, None)
+        return done
+
+    def _failed(self, reason: str | None = None) -> "FrozenTrial":
+        from optuna.trial import TrialState, create_trial
+
+        return create_trial(state=TrialState.FAIL, user_attrs={} if reason is None else {"failure": reason})
+
+    def _excess(self, values: Mapping[str, float]) -> dict[str, float]:
+        return {name: values[name] - limit for name, limit in self._header.limits.items()}
+
+    def _add(self, proposal: Proposal, state: Any, values: Mapping[str, float], notes: Mapping[str, Any]) -> bool:
         from optuna.trial import create_trial
 
-        objectives, limits = self._header.objectives, self._header.limits
         attributes: dict[str, Any] = {
             "number": proposal.number,
             "proposer": proposal.proposer,
@@ -169,32 +248,26 @@ class StudyRecord:
         }
         if proposal.skipped:
             attributes["skipped"] = [list(row) for row in proposal.skipped]
+        if self._presence is not None:
+            attributes["driver"] = self._presence.token
         attributes |= notes
         attributes |= values
         ended = state.is_finished()
         names = [name for name, _ in self._header.slots]
-        with self._writing():
-            trial = create_trial(
-                state=state,
-                params=dict(zip(names, proposal.row, strict=True)),
-                distributions=self._distributions,
-                values=[values[name] for name in objectives] if ended else None,
-                user_attrs=attributes,
-                constraints={name: values[name] - limit for name, limit in limits.items()} if ended else None,
-            )
-            self._study.add_trial(trial)
-
-    def _trial(self, proposal: Proposal) -> "FrozenTrial":
-        """The running trial of `proposal`."""
-        from optuna.trial import TrialState
-
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if (trial.user_attrs.get("proposer"), trial.user_attrs.get("number")) == proposal.key:
-                return trial
-        raise NasError(
-            f"trial {proposal.number} of {proposal.proposer!r} is no longer running in {self._path}: another program "
-            "changed the study; stop it and continue with --resume"
+        trial = create_trial(
+            state=state,
+            params=dict(zip(names, proposal.row, strict=True)),
+            distributions=self._distributions,
+            values=[values[name] for name in self._header.objectives] if ended else None,
+            user_attrs=attributes,
+            constraints=self._excess(values) if ended else None,
         )
+        trial_id = self._written(lambda: self._writer.add(trial))
+        if trial_id is None:
+            return False
+        if not ended:
+            self._mine[proposal.key] = trial_id
+        return True
 
     def _recorded(self, trial: "FrozenTrial") -> Recorded:
         from optuna.trial import TrialState
@@ -225,27 +298,29 @@ class StudyRecord:
         except NasError:
             raise
         except Exception as error:
-            raise damaged(self._path, str(error)) from error
+            raise damaged(self._place, innermost(error)) from error
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _written(self, write: Callable[[], T]) -> T:
         from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield
-        except (OSError, StorageInternalError) as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            return patiently(write, self._place)
+        except (OSError, StorageInternalError, SQLAlchemyError) as error:
             raise NasError(
-                f"the study {self._path} cannot be written: {reason}. What was recorded before is intact: make room "
-                "or mend the disk, then continue with --resume"
+                f"the study {self._place} cannot be written: {innermost(error)}. What was recorded before is intact: "
+                "make room, or mend the disk or the database, then continue with --resume"
             ) from error
 
 
 @contextmanager
 def open_study(
-    folder: Path, header: Header, *, name: str, kind: StorageKind = "sqlite", resume: bool = False
+    folder: Path, header: Header, *, name: str, storage: str = "sqlite", resume: bool = False
 ) -> Iterator[StudyRecord]:
     """The study called `name` in `folder`, made when absent and closed at the end.
+
+    storage: "sqlite" or "journal", a file in `folder`; or the URL of a PostgreSQL database, where the study has a
+    name of its own, which `folder` keeps.
 
     Raises NasError when it exists and `resume` is not set, when it belongs to another search, when it is damaged.
     """
@@ -253,32 +328,37 @@ def open_study(
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / FILE_NAMES[kind]
     try:
-        storage = open_storage(folder, kind)
-        try:
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                directions=["minimize"] * len(header.objectives),
-                sampler=optuna.samplers.RandomSampler(seed=header.seed),
-                load_if_exists=True,
-            )
-            written = study.user_attrs.get(HEADER)
-        except Exception as error:
-            raise damaged(path, str(error)) from error
-        if written is None:
-            _label(study, header)
-        elif not resume:
-            raise NasError(
-                f"{path} already holds the search {name!r}: continue it with --resume, or choose another --name"
-            )
-        else:
-            _same(json.loads(written), header, path)
-        try:
-            yield StudyRecord(study, header, path)
-        finally:
-            close_storage(storage)
+        with ExitStack() as stack:
+            full_name, place = study_place(folder, storage, name)
+            opened = open_storage(folder, storage)
+            stack.callback(close_storage, opened)
+            try:
+                study = optuna.create_study(
+                    storage=opened,
+                    study_name=full_name,
+                    directions=["minimize"] * len(header.objectives),
+                    sampler=optuna.samplers.RandomSampler(seed=header.seed),
+                    load_if_exists=True,
+                )
+                written = study.user_attrs.get(HEADER)
+            except Exception as error:
+                raise damaged(place, str(error)) from error
+            if written is None:
+                _label(study, header)
+            elif not resume:
+                raise NasError(
+                    f"{place} already holds the search {name!r}: continue it with --resume, or choose another --name"
+                )
+            else:
+                _same(json.loads(written), header, place)
+            presence = None
+            if kind_of(storage) == "postgresql":
+                engine: Any = opened
+                presence = Presence(engine.engine, study._study_id)
+                stack.callback(presence.close)
+            writer = writer_for(opened, study, parameters_of(header.slots))
+            yield StudyRecord(study, header, place, writer, presence)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
@@ -293,18 +373,18 @@ def _label(study: "Study", header: Header) -> None:
     study.set_user_attr(HEADER, json.dumps(asdict(header)))
 
 
-def _same(written: Mapping[str, Any], header: Header, path: Path) -> None:
-    """Raise NasError when the study at `path` was made by another search."""
+def _same(written: Mapping[str, Any], header: Header, place: str) -> None:
+    """Raise NasError when the study at `place` was made by another search."""
     now = json.loads(json.dumps(asdict(header)))
     if written.get("probes") != now["probes"] or written.get("slots") != now["slots"]:
         raise NasError(
-            f"the space has changed since {path} was made: the same picks build other networks, so its results would "
+            f"the space has changed since {place} was made: the same picks build other networks, so its results would "
             "be wrong. Restore the space, or choose another --name"
         )
     changed = [f"{key} was {written.get(key)!r} and is {now[key]!r}" for key in now if written.get(key) != now[key]]
     if changed:
         raise NasError(
-            f"{path} belongs to another search: {'; '.join(changed)}. Restore the setting, or choose another --name"
+            f"{place} belongs to another search: {'; '.join(changed)}. Restore the setting, or choose another --name"
         )
 
 

@@ -158,6 +158,29 @@ def test_extremes_of_peak_memory_are_found_by_ascent(largest: bool) -> None:
     assert costs.score(row[None])["peak_memory_bytes"][0] == best
 
 
+@pytest.mark.parametrize("name", ["dependent", "required", "mobile, two blocks"])
+@pytest.mark.parametrize("figure", ["peak_memory_bytes", "macs", "weight_bytes", "training_memory_bytes", "latency_ms"])
+def test_the_least_of_a_figure_is_proved(name: str, figure: str) -> None:
+    costs = tables(name)
+    rows = np.array([costs.compiled.encode(a) for a in costs.compiled.space.enumerate()])
+    row = costs.least(figure)
+    assert row is not None
+    assert (costs.compiled.repair(row[None])[0] == row).all()
+    found = costs.score(row[None], (figure,))[figure][0]
+    assert found == pytest.approx(costs.score(rows, (figure,))[figure].min(), rel=1e-11)
+
+
+def test_the_least_of_a_large_space_bounds_its_samples() -> None:
+    costs = tables("mobile, all stages may be empty")
+    drawn = costs.score(costs.compiled.sample(np.random.default_rng(3), 20_000))
+    for figure in ("peak_memory_bytes", "params", "energy_relative"):
+        row = costs.least(figure)
+        assert row is not None
+        assert costs.score(row[None])[figure][0] <= drawn[figure].min()
+    with pytest.raises(NasError, match="unknown figure of the tables 'size'"):
+        costs.least("size")
+
+
 def test_a_space_compiled_without_memory_is_compiled_again() -> None:
     bare = compile_space(EXAMPLES["shared"]())
     costs = CostTables(bare, latency=load_target("jetson_nano").latency)

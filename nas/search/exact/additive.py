@@ -83,8 +83,12 @@ def best_row(
     largest: bool = False,
     gap: float = 0.0,
     seconds: float = math.inf,
+    taken: Rows | None = None,
+    nodes: int | None = None,
 ) -> Optimum:
     """The valid row with the smallest (`largest`) sum of `objective` within `limits`, to a relative `gap`.
+
+    `taken` rows [n, n_slots] are left out. After `nodes` boxes the best row so far is taken, the same on every machine.
 
     Tables are over the space's slots and columns, as `CostTables.terms` and `CompiledSpace.columns` number them.
     Entries that are not known (NaN) are left out. Raises NasError when the limits cannot be met, with the nearest
@@ -92,17 +96,37 @@ def best_row(
     """
     figures = [list(objective), *(list(limit.terms) for limit in limits)]
     programme = _Programme(compiled, figures, [limit.most for limit in limits], -1.0 if largest else 1.0)
-    found = programme.solve(gap=gap, seconds=seconds)
+    found = programme.solve(gap=gap, seconds=seconds, taken=taken, nodes=nodes)
     if found is None:
         raise _not_met(programme, limits, seconds)
     row, bound = found
     return Optimum(row, programme.value(row, 0), bound)
 
 
+def nearest_row(compiled: CompiledSpace, limits: Sequence[Limit], *, seconds: float = math.inf) -> Optimum:
+    """The valid row that exceeds `limits` least, each excess as a share of its limit, summed; 0 where all are kept.
+
+    A bound above 0 proves that no row keeps them all. Raises NasError when `seconds` end before any row was found.
+    """
+    programme = _Programme(
+        compiled, [[], *(list(limit.terms) for limit in limits)], [limit.most for limit in limits], 1.0
+    )
+    found = programme.closest(seconds)
+    if found is None:
+        raise NasError(f"no architecture was found in {seconds:.4g} s; give more time")
+    row, bound = found
+    over = sum(
+        max(0.0, programme.value(row, 1 + i) - limit.most) / max(abs(limit.most), 1e-300)
+        for i, limit in enumerate(limits)
+    )
+    return Optimum(row, over, bound)
+
+
 def _not_met(programme: "_Programme", limits: Sequence[Limit], seconds: float) -> NasError:
-    closest = programme.closest(seconds)
-    if closest is None:
+    found = programme.closest(seconds)
+    if found is None:
         return NasError(f"no architecture was found in {seconds:.4g} s; give more time")
+    closest = found[0]
     values = {limit.name: programme.value(closest, 1 + i) for i, limit in enumerate(limits)}
     over = [limit.name for limit in limits if values[limit.name] > limit.most * (1 + SLACK)]
     reached = ", ".join(f"{limit.name} {values[limit.name]:,.6g} (limit {limit.most:,.6g})" for limit in limits)
@@ -135,13 +159,16 @@ class _Programme:
             variables.append(int(column.table.values[tuple(variables[v] for v in column.table.variables)]))
         return float(sum(t.values[tuple(variables[v] for v in t.variables)] for t in self._figures[figure]))
 
-    def solve(self, *, gap: float, seconds: float) -> tuple[Rows, float] | None:
+    def solve(
+        self, *, gap: float, seconds: float, taken: Rows | None = None, nodes: int | None = None
+    ) -> tuple[Rows, float] | None:
         """The best row and the bound on the objective."""
         costs, constants, equalities = self._written()
         scale = SCALE / max(float(np.abs(costs[0]).max(initial=0)), 1e-300)
         constraints = [equalities, *self._limit_rows(costs, constants, 0)]
+        constraints += [self._other_than(row, costs.shape[1]) for row in (() if taken is None else taken)]
         while True:
-            found = self._milp(self._sign * costs[0] * scale, constraints, gap, seconds, 0)
+            found = self._milp(self._sign * costs[0] * scale, constraints, gap, seconds, 0, nodes)
             if found is None:
                 return None
             row, bound = self._row(found[0]), self._sign * found[1] / scale + constants[0]
@@ -157,14 +184,14 @@ class _Programme:
         chosen[0, self._starts[: len(row)] + row] = 1
         return LinearConstraint(chosen, -np.inf, len(row) - 1)
 
-    def closest(self, seconds: float) -> Rows | None:
-        """The row whose limits are exceeded least, each as a share of itself, summed."""
+    def closest(self, seconds: float) -> tuple[Rows, float] | None:
+        """The row whose limits are exceeded least, each as a share of itself, summed, and a bound on that sum."""
         costs, constants, equalities = self._written()
         extra = len(self._most)
         constraints = [_widened(equalities, extra), *self._limit_rows(costs, constants, extra)]
         objective = np.concatenate([np.zeros(costs.shape[1]), np.full(extra, SCALE)])
         found = self._milp(objective, constraints, 1e-6, seconds, extra)
-        return None if found is None else self._row(found[0])
+        return None if found is None else (self._row(found[0]), found[1] / SCALE)
 
     def _row(self, chosen: Floats) -> Rows:
         slots = len(self.compiled.slots)
@@ -221,7 +248,13 @@ class _Programme:
         return rows
 
     def _milp(
-        self, objective: Floats, constraints: list[Any], gap: float, seconds: float, extra: int
+        self,
+        objective: Floats,
+        constraints: list[Any],
+        gap: float,
+        seconds: float,
+        extra: int,
+        nodes: int | None = None,
     ) -> tuple[Floats, float] | None:
         from scipy.optimize import Bounds, milp
 
@@ -233,6 +266,8 @@ class _Programme:
         options: dict[str, float] = {"mip_rel_gap": gap}
         if math.isfinite(seconds):
             options["time_limit"] = seconds
+        if nodes is not None:
+            options["node_limit"] = nodes
         found = milp(objective, integrality=integral, bounds=Bounds(0, upper), constraints=constraints, options=options)
         return None if found.x is None else (np.asarray(found.x), float(found.mip_dual_bound))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from nas.search.domain import Domain
 from nas.search.proposers.base import Proposer
 from nas.search.proposers.evolution import Evolution
+from nas.search.proposers.exact import Exact
 from nas.search.proposers.exhaustive import Exhaustive
 from nas.search.proposers.local import LocalSearch
 from nas.search.proposers.nsga2 import Nsga2
@@ -22,6 +23,7 @@ PROPOSERS: dict[str, Callable[[Domain], Proposer]] = {
     "local": LocalSearch,
     "tpe": tpe,
     "gp": gp,
+    "exact": Exact,
     "exhaustive": Exhaustive,
     "random": Uniform,
 }

@@ -90,7 +90,7 @@ def test_what_finishes_first_does_not_matter(
     for seed in range(2):
 
         @contextmanager
-        def shuffled(evaluator, workers, *, address=None, seed=seed):
+        def shuffled(evaluator, workers, *, address, timeout_seconds, seed=seed):
             yield Shuffled(Worker(evaluator), random.Random(seed))
 
         monkeypatch.setattr(driver, "pool", shuffled)

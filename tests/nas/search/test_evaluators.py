@@ -1,6 +1,7 @@
 """Evaluators against the plain path that does the same by hand."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from nas.search.evaluators import (
     HardwareOnly,
     TrainingEvaluator,
     supernet_evaluator,
+    wrong_answers,
 )
 from search_spaces.errors import NasError
 from search_spaces.space import Architecture, SearchSpace
@@ -46,6 +48,20 @@ def test_batches_share_memory_and_keep_their_layout(task) -> None:
     assert torch.equal(again, images)
     assert torch.equal(labels, targets)
     assert again.stride() == images.stride()
+
+
+def test_a_supernet_evaluation_is_given_up_when_it_is_hopeless(task) -> None:
+    from nas.search.screening import SHARE
+    from nas.supernet.weights import Supernet
+
+    supernet = Supernet.of_networks([SPACE.build(arch) for arch in SPACE.enumerate()], seed=1)
+    evaluator = supernet_evaluator(supernet, SPACE, task, calibration=(2, 64), validation_batch=20)
+    whole = evaluator.evaluate(ARCH, 0)
+    assert evaluator.evaluate_until(ARCH, 0, 1.0) == pytest.approx(whole)
+    first = supernet_evaluator(supernet, SPACE, task, calibration=(2, 64), validation_batch=20)
+    part = replace(first, validation=first.validation[:1])
+    assert evaluator.evaluate_until(ARCH, 0, 0.01) == {**part.evaluate(ARCH, 0), SHARE: 20 / 120}
+    assert replace(evaluator, metric=wrong_answers).evaluate_until(ARCH, 0, 0.01) == whole
 
 
 def test_supernet_evaluation_equals_the_plain_path(task) -> None:

@@ -1,17 +1,20 @@
 """The contract every proposer keeps, and what each is for."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 
 from nas.search.asking import ask
 from nas.search.domain import Domain, History, Rows, empty_history
-from nas.search.gain import hypervolume
+from nas.search.exact.reach import GAP, Reach
+from nas.search.gain import hypervolume, non_dominated
 from nas.search.proposers import DEFAULT, PROPOSERS, proposer
 from nas.search.proposers.nsga2 import crowding_distance, survival_order
+from predictors.tables import CostTables
 from search_spaces.errors import NasError
-from tests.nas.search.worlds import BLOCKS, World, block_costs, block_error, history_of
+from tests.nas.search.worlds import BLOCKS, SPACE, World, block_costs, block_error, error_of, history_of
 
 KNOWN = ("macs", "params")
 Evaluate = Callable[[Rows], np.ndarray]
@@ -33,11 +36,28 @@ def large(*objectives: str, **limits: float) -> tuple[Domain, Evaluate]:
     return Domain(BLOCKS, objectives, block_costs, KNOWN, limits), evaluate
 
 
+@cache
+def tables() -> CostTables:
+    return CostTables(SPACE.compile())
+
+
+def on_tables(*objectives: str, **limits: float) -> tuple[Domain, Evaluate]:
+    costs = tables()
+
+    def evaluate(rows: Rows) -> np.ndarray:
+        figures = {"error": np.array([error_of(costs.compiled.decode(row)) for row in rows]), **costs.score(rows)}
+        return np.stack([figures[name] for name in objectives], axis=1)
+
+    return Domain(costs.compiled, objectives, costs.score, costs.names, limits, Reach(costs.sources)), evaluate
+
+
 DOMAINS = {
     "small": lambda world: small(world, macs=float(np.quantile(world.costs["macs"], 0.6))),
     "large": lambda world: large("error", "macs", params=3000.0),
     "three objectives": lambda world: large("error", "macs", "params"),
     "one objective": lambda world: large("error", macs=200.0),
+    "tables": lambda world: on_tables("error", "macs", params=9000.0),
+    "tables only": lambda world: on_tables("macs", "moved_elements"),
     "hardware only": lambda world: large("macs", "params"),
     "limit nobody knows": lambda world: large("macs", error=0.5),
     "nothing known": lambda world: (
@@ -131,6 +151,37 @@ def test_the_default_beats_random_on_a_large_space() -> None:
     reference = np.array([0.9, 5000.0])
     reached = {name: hypervolume(run(name, domain, evaluate, 60, 0), reference) for name in ("random", DEFAULT)}
     assert reached[DEFAULT] > 1.02 * reached["random"]
+
+
+def test_exact_proposals_are_on_the_front_where_all_is_known() -> None:
+    domain, evaluate = on_tables("macs", "moved_elements")
+    rows = domain.space.sample(np.random.default_rng(0), 30)
+    rows = np.unique(rows, axis=0)
+    history = history_of(rows, evaluate(rows), np.empty((len(rows), 0)), rows[:0])
+    found = proposer("exact", domain).propose(history, 3, np.random.default_rng(1))
+    assert domain.everything is not None
+    taken = {tuple(row) for row in [*rows.tolist(), *found.tolist()]}
+    left = evaluate(np.array([row for row in domain.everything.tolist() if tuple(row) not in taken], dtype=np.int16))
+    for macs, moved in evaluate(found):
+        assert left[left[:, 1] <= moved, 0].min(initial=np.inf) >= macs * (1 - GAP)
+
+
+def test_exact_proposals_are_the_best_of_an_additive_model() -> None:
+    domain, _ = on_tables("error", "macs")
+    worth = [np.linspace(0.0, 1.0 + slot, size) for slot, size in enumerate(domain.options)]
+    rows = np.unique(domain.space.sample(np.random.default_rng(0), 60), axis=0)
+    error = sum(worth[slot][rows[:, slot]] for slot in range(rows.shape[1]))
+    values = np.stack([error, domain.score(rows)["macs"]], axis=1)
+    history = history_of(rows, values, np.empty((len(rows), 0)), rows[:0])
+    found = proposer("exact", domain).propose(history, 4, np.random.default_rng(1))
+    everything = domain.space.repair(domain.everything)
+    whole = np.stack(
+        [sum(worth[s][everything[:, s]] for s in range(rows.shape[1])), domain.score(everything)["macs"]], axis=1
+    )
+    chosen = np.stack([sum(worth[s][found[:, s]] for s in range(rows.shape[1])), domain.score(found)["macs"]], axis=1)
+    reference = whole.max(0)
+    before = hypervolume(values[non_dominated(values)], reference)
+    assert hypervolume(np.concatenate([values, chosen]), reference) > before
 
 
 def test_survival_puts_the_legal_front_first() -> None:

@@ -54,13 +54,13 @@ def study_in(folder: Path, kind: StorageKind = "sqlite") -> optuna.Study:
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip(kind: StorageKind, tmp_path: Path) -> None:
     one, other, third = proposal(0, skipped=((1, 1, 0),)), proposal(1), proposal(20)
-    with open_study(tmp_path, HEADER, name="s", kind=kind) as record:
+    with open_study(tmp_path, HEADER, name="s", storage=kind) as record:
         record.start(one)
         record.start(other)
         record.finish(one, {**one.figures, "error": 0.1 + 0.2, "luck": 5.0}, 1.5)
         record.fail(other, "it broke")
         record.add(third, {**third.figures, "error": 0.9})
-    with open_study(tmp_path, HEADER, name="s", kind=kind, resume=True) as record:
+    with open_study(tmp_path, HEADER, name="s", storage=kind, resume=True) as record:
         first, second, last = record.load()
     assert first.proposal.row == one.row
     assert first.proposal.skipped == one.skipped
@@ -84,11 +84,11 @@ def test_round_trip(kind: StorageKind, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_running_trial_of_a_dead_driver_is_named_again(kind: StorageKind, tmp_path: Path) -> None:
-    with open_study(tmp_path, HEADER, name="s", kind=kind) as record:
+    with open_study(tmp_path, HEADER, name="s", storage=kind) as record:
         record.start(proposal(0))
         record.start(proposal(1))
         record.finish(proposal(0), {**proposal(0).figures, "error": 0.2}, 1.0)
-    with open_study(tmp_path, HEADER, name="s", kind=kind, resume=True) as record:
+    with open_study(tmp_path, HEADER, name="s", storage=kind, resume=True) as record:
         done, lost = record.load()
         assert done.values is not None
         assert lost.proposal.row == proposal(1).row
@@ -144,7 +144,7 @@ def test_a_study_of_another_search_is_refused(change: dict, message: str, tmp_pa
 
 
 def filled(folder: Path, kind: StorageKind) -> Path:
-    with open_study(folder, HEADER, name="s", kind=kind) as record:
+    with open_study(folder, HEADER, name="s", storage=kind) as record:
         for number in range(30):
             record.add(proposal(number), {**proposal(number).figures, "error": 0.2})
     return folder / FILE_NAMES[kind]
@@ -177,7 +177,10 @@ def test_a_damaged_study_is_named_and_left_as_it_is(kind: StorageKind, spoil, tm
     path = filled(tmp_path, kind)
     path.write_bytes(spoil(path.read_bytes()))
     before = path.read_bytes()
-    with pytest.raises(NasError) as refusal, open_study(tmp_path, HEADER, name="s", kind=kind, resume=True) as record:
+    with (
+        pytest.raises(NasError) as refusal,
+        open_study(tmp_path, HEADER, name="s", storage=kind, resume=True) as record,
+    ):
         record.load()
     assert f"the study {path} cannot be read" in str(refusal.value)
     assert f"mv {path} {path}.bad" in str(refusal.value)
@@ -189,7 +192,7 @@ def test_a_half_written_last_line_of_a_journal_is_dropped(tmp_path: Path) -> Non
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 4, "worker')
     (tmp_path / "study.journal.lock").symlink_to(path)
-    with open_study(tmp_path, HEADER, name="s", kind="journal", resume=True) as record:
+    with open_study(tmp_path, HEADER, name="s", storage="journal", resume=True) as record:
         assert len(record.load()) == 30
     assert path.read_bytes().startswith(whole)
     assert b"worker" + b"{" not in path.read_bytes()
@@ -247,3 +250,23 @@ def test_the_header_is_plain_json(tmp_path: Path) -> None:
     assert written["objectives"] == ["error", "macs"]
     assert math.isclose(written["limits"]["error"], 0.5)
     assert Settings().storage == "sqlite"
+
+
+def test_a_locked_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+    import threading
+
+    from nas.search import storage
+
+    monkeypatch.setattr(storage, "LOCK_SECONDS", 0.2)
+    with open_study(tmp_path, HEADER, name="s") as record:
+        record.start(proposal(0))
+        other = sqlite3.connect(tmp_path / "study.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(1.0, lambda: other.execute("ROLLBACK"))
+        release.start()
+        assert record.finish(proposal(0), {**proposal(0).figures, "error": 0.2}, 1.0)
+        release.join()
+        assert record.start(proposal(1))
+        other.close()
+    assert [trial.state.name for trial in study_in(tmp_path).trials] == ["COMPLETE", "RUNNING"]

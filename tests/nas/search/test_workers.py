@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.search import workers as workers_module
+from nas.search import ray_pool
 from nas.search.driver import SearchResult, search
 from nas.search.problem import Settings
 from nas.search.workers import InProcess, Outcome, Task, pool
@@ -109,13 +109,64 @@ class Suicidal:
 
 
 def test_what_always_kills_its_worker_fails_in_the_end(ray_running: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers_module, "LOSSES", 2)
+    monkeypatch.setattr(ray_pool, "LOSSES", 2)
     with pool(Suicidal(), 2) as workers:
         workers.submit(Task(("surrogate", 0), ONE, 0))
         outcome = workers.next(60.0)
     assert outcome is not None
     assert outcome.failure is not None
     assert "its worker died 2 times" in outcome.failure
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Takes as long as the seed says."""
+
+    def setup(self) -> None:
+        """Nothing to do."""
+
+    def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
+        time.sleep(seed)
+        return {"error": 0.5}
+
+
+def test_what_takes_too_long_is_ended(ray_running: None) -> None:
+    with pool(Slow(), 1, timeout_seconds=1.0) as workers:
+        for number, seconds in enumerate((60, 0, 0)):
+            workers.submit(Task(("surrogate", number), ONE, seconds))
+        outcomes = [workers.next(60.0) for _ in range(3)]
+    found = {outcome.key[1]: outcome for outcome in outcomes if outcome}
+    assert found[0].failure == "it took longer than search.timeout_seconds = 1 and was ended"
+    assert [found[n].values for n in (1, 2)] == [{"error": 0.5}] * 2
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Asks for more memory than its process may have."""
+
+    def setup(self) -> None:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
+
+    def evaluate(self, architecture: Architecture, seed: int) -> dict[str, float]:
+        return {"error": float(np.ones(2**30).sum())}
+
+
+def test_workers_out_of_memory_are_named(ray_running: None, world: World, tmp_path: Path) -> None:
+    with pytest.raises(NasError, match=r"3 of 3 .*its worker ran out of memory \(.*\): lower search.workers"):
+        search(world.problem(evaluator=Greedy()), replace(SETTINGS, lag=1), tmp_path)
+
+
+def test_more_workers_than_a_cluster_has_room_for(
+    ray_running: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray_pool, "JOIN_SECONDS", 0.5)
+    with pool(Slow(), 5) as workers:
+        workers.submit(Task(("surrogate", 0), ONE, 0))
+        assert workers.next(60.0) is not None
+    assert "2 of 5 workers are ready; the others join when there is room" in caplog.text
 
 
 def test_functions_of_main_reach_the_workers(ray_running: None) -> None:
