@@ -15,6 +15,7 @@ import argparse
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from nas.supernet.lessons import Lesson, Outcome
 from nas.supernet.rules import Moment, Rule, make_rule
 from nas.supernet.rules.base import State
 from nas.supernet.shapes import shared_shapes
-from nas.supernet.subnets import Coded, Subnets
+from nas.supernet.subnets import Coded, Subnet, Subnets
 from nas.supernet.train import Trainer, TrainSettings
 from nas.supernet.weights import Supernet
 from nas.tasks.classification import ClassificationTask, classification
@@ -224,8 +225,6 @@ def train(world: World, settings: TrainSettings) -> tuple[Supernet, float]:
 
 def alone(world: World, network: Network, settings: TrainSettings) -> float:
     """Validation error of a network trained alone with the steps and the schedule of `settings`."""
-    from nas.supernet.subnets import Subnet
-
     supernet = Supernet.of_networks([network], seed=settings.seed)
     only = Subnets(network, network, network, lambda rng: network)
     with tempfile.TemporaryDirectory() as folder:
@@ -286,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = world.settings(WAYS[way], epochs=1, seed=0)
         settings = replace(settings, epochs=max(1, round(budget / cost_of(world, settings))))
         rows, spent = [], []
+        started = time.process_time()
         for seed in range(given.seeds):
             tell(f"{way}, seed {seed}: {settings.epochs} epochs")
             supernet, used = train(world, replace(settings, seed=seed))
@@ -293,8 +293,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             spent.append(used)
         means = mean_of(rows)
         sandwich = sandwich or (means if way == "sandwich" else {})
-        report(world, way, means, rows, settings=settings, spent=statistics.mean(spent), budget=budget,
-               baselines={"sandwich": sandwich, "alone": stand_alone})  # fmt: skip
+        relative = statistics.mean(spent) / (budget * world.task.steps_per_epoch(base.batch_size))
+        report(
+            world,
+            way,
+            means,
+            rows,
+            settings=settings,
+            baselines={"sandwich": sandwich, "alone": stand_alone},
+            where={"cost": round(relative, 4), "processor_seconds": round(time.process_time() - started, 1)},
+        )
 
 
 def report(
@@ -304,11 +312,10 @@ def report(
     rows: Sequence[Mapping[str, float]],
     *,
     settings: TrainSettings,
-    spent: float,
-    budget: float,
     baselines: Mapping[str, Mapping[str, float]],
+    where: Mapping[str, float],
 ) -> None:
-    """Print the figures of one way."""
+    """Print the figures of one way; `where` says what they cost."""
     steps = settings.epochs * world.task.steps_per_epoch(settings.batch_size)
     for place, value in means.items():
         print_figure(
@@ -325,7 +332,7 @@ def report(
                 "high": round(max(row[place] for row in rows), 5),
                 "steps": steps,
                 "epochs": settings.epochs,
-                "cost": round(spent / (budget * world.task.steps_per_epoch(settings.batch_size)), 4),
+                **where,
                 "data": world.task.data.name,
                 "training_images": len(world.task.train_indices),
                 "validation_images": len(world.task.validation_indices),

@@ -142,6 +142,7 @@ class Trainer:
         saved = time.monotonic()
         with deferred_interrupt() as interrupted:
             while self.state.epoch < self.settings.epochs:
+                loss = 0.0
                 for batch in self._batches():
                     loss = self._step(batch)
                     advance(1.0, f"epoch {self.state.epoch + 1}/{self.settings.epochs}, loss {loss:.3f}")
@@ -154,6 +155,8 @@ class Trainer:
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self.save()
                         saved = time.monotonic()
+                if self.state.high_steps and self.state.epoch + 1 == self.settings.epochs:
+                    raise self._diverged(loss)
                 self._end_epoch()
                 self.save()
                 saved = time.monotonic()
@@ -278,8 +281,9 @@ class Trainer:
         elif self.state.high_steps:
             first = sum(self.state.first_losses) / len(self.state.first_losses)
             what = f"the loss is {loss:.3g} after {first:.3g} at the start, and stays high,"
+        step = min(self.state.step + 1, self.steps_per_epoch)
         return NasError(
-            f"training diverged: {what} in epoch {self.state.epoch + 1}, step {self.state.step + 1}. Lower "
+            f"training diverged: {what} in epoch {self.state.epoch + 1}, step {step}. Lower "
             f"supernet.learning_rate (now {self.settings.learning_rate:g}) or raise supernet.warmup_epochs (now "
             f"{self.settings.warmup_epochs:g}); the last checkpoint in {self.folder} is intact"
         )
