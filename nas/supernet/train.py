@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -170,12 +171,13 @@ class Trainer:
     def step_seconds(self, steps: int = 3) -> float:
         """Seconds of one training step, its batch included, timed without changing any weight.
 
-        Steps from all over the training are timed, since what a rule does may change on the way.
+        Steps drawn from all over the training are timed, since what a rule does may change on the way.
         """
         times = []
+        positions = np.random.default_rng(0).integers(self.steps, size=steps + 1).tolist()
         started = time.perf_counter()
-        for step, batch in zip(range(steps + 1), self._batches(), strict=False):
-            self._gradients(batch, position=step * self.steps // (steps + 1))
+        for position, batch in zip(positions, self._batches(), strict=False):
+            self._gradients(batch, position=position)
             now = time.perf_counter()
             times.append(now - started)
             started = now
