@@ -284,7 +284,14 @@ def profile_import(
 
 @app.command()
 def train(run: RunName) -> None:
-    """Train the shared weights of a run, continuing from its last checkpoint."""
+    """Train the shared weights of a run, continuing from its last checkpoint.
+
+    How is said in the recipe: supernet.rule (sandwich, single_path, progressive, delayed, mixture), supernet.sampling
+    (choices, cost, shift, best_up, worst_up), supernet.distillation, supernet.sparsity_gradient and more;
+    docs/training.md says which suits what. Another way of training needs a run of its own.
+
+    Example: `nas run quickstart --name delayed --set supernet.rule=delayed --set supernet.sampling=cost`
+    """
     from nas.cli_runs import train as train_run
 
     reached = train_run(run)

@@ -30,9 +30,14 @@ from search_spaces.operators import (
     Scale,
     Weight,
 )
+from search_spaces.sparsity import Sparsity
 
 Weights = Mapping[str, Mapping[str, Tensor]]
 """Tensors by weight path, then by tensor name, in exactly the shapes of one network."""
+
+
+ZeroRule = Callable[[Tensor, Sparsity], Tensor]
+"""(weight [out, in, *taps], sparsity) to the weight that is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,15 @@ class Mode:
 
     batch_statistics: batch norms normalise by the batch; running statistics, where the weights hold
     them, are updated in place. dropout: drop elements. momentum: of that update, `None` for each
-    operator's own. zeros_applied: the weights are already zero where sparsity drops them.
+    operator's own. zeros_applied: the weights are already zero where sparsity drops them. zeros: how
+    sparse weights are used, `None` for zeros that let no gradient through.
     """
 
     batch_statistics: bool = False
     dropout: bool = False
     momentum: float | None = None
     zeros_applied: bool = False
+    zeros: ZeroRule | None = None
 
     @property
     def training(self) -> bool:
@@ -79,7 +86,9 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _weight(op: Conv | Linear, weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
     weight = weights["weight"]
-    return weight if mode.zeros_applied else masked(weight, op.sparsity)
+    if mode.zeros_applied:
+        return weight
+    return masked(weight, op.sparsity) if mode.zeros is None else mode.zeros(weight, op.sparsity)
 
 
 def _conv(op: Conv, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from nas.search.problem import Problem, Settings
     from nas.search.record import Evaluation
     from nas.search.workers import Evaluator
-    from nas.supernet.train import Subnets, Trainer
+    from nas.supernet.settings import TrainSettings
+    from nas.supernet.subnets import Subnets
+    from nas.supernet.train import Trainer
     from nas.supernet.weights import Supernet
     from nas.tasks.classification import ClassificationTask
     from predictors.tables import CostTables
@@ -221,24 +224,25 @@ class Run:
     @cached_property
     def supernet(self) -> "Supernet":
         """The shared weights, fresh."""
+        from nas.supernet.settings import supernet_for
         from nas.supernet.shapes import shared_shapes
-        from nas.supernet.weights import Supernet
 
-        return Supernet(shared_shapes(self.compiled.weight_uses), seed=self.recipe.supernet.seed)
+        return supernet_for(shared_shapes(self.compiled.weight_uses), self.train_settings)
 
     @cached_property
     def subnets(self) -> "Subnets":
         """The networks that training and its watch are about."""
-        from nas.supernet.train import Subnets
+        from nas.supernet.subnets import Coded, Subnets
 
-        smallest, largest = (self.network(self.compiled.decode(row)) for row in self._extremes())
+        ends = self._extremes
+        smallest, largest = (self.network(self.compiled.decode(row)) for row in ends)
 
         def draw(rng: np.random.Generator) -> Network:
             return self.network(self.compiled.decode(self.compiled.sample(rng, 1)[0]))
 
         seed = self.recipe.supernet.seed
         middle = draw(np.random.default_rng([seed, 1]))
-        return Subnets(largest, smallest, middle, draw)
+        return Subnets(largest, smallest, middle, draw, Coded.of(self._counted, largest=ends[1]))
 
     @property
     def has_data(self) -> bool:
@@ -257,22 +261,18 @@ class Run:
 
     def trainer(self) -> "Trainer":
         """The training of the supernet, at its last checkpoint."""
-        from nas.supernet.train import Trainer, TrainSettings
+        from nas.supernet.train import Trainer
 
-        section = self.recipe.supernet
-        settings = TrainSettings(
-            epochs=section.epochs,
-            batch_size=section.batch_size,
-            learning_rate=section.learning_rate,
-            weight_decay=section.weight_decay,
-            label_smoothing=section.label_smoothing,
-            warmup_epochs=section.warmup_epochs,
-            random_subnets=section.random_subnets,
-            ema=section.ema,
-            precision=section.precision,
-            seed=section.seed,
-        )
-        return Trainer(self.supernet, self.subnets, self.task, settings, self.folder.supernet)
+        return Trainer(self.supernet, self.subnets, self.task, self.train_settings, self.folder.supernet)
+
+    @property
+    def train_settings(self) -> "TrainSettings":
+        """How the supernet is trained."""
+        from nas.supernet.settings import TrainSettings
+
+        names = {each.name for each in fields(TrainSettings)}
+        section = self.recipe.supernet.model_dump()
+        return TrainSettings(**{name: value for name, value in section.items() if name in names})
 
     def train(self) -> bool:
         """Train the supernet from its last checkpoint; whether the end was reached."""
@@ -360,14 +360,19 @@ class Run:
             limits=searched_limits(self),
             identity=self.identity,
             provenance=self.costs.provenance,
-            starts=self._extremes() if self.trains_supernet else None,
+            starts=self._extremes if self.trains_supernet else None,
             prover=Reach(self.tables.sources),
         )
 
+    @cached_property
+    def _counted(self) -> "CostTables":
+        """Counted figures for whole populations, without a target."""
+        return Costs().tables(self.compiled)
+
+    @cached_property
     def _extremes(self) -> "Rows":
         """[2, n_slots] the smallest and the largest architecture, which every step of training sees."""
-        tables = Costs().tables(self.compiled)
-        return np.stack([tables.extreme(largest=largest) for largest in (False, True)])
+        return np.stack([self._counted.extreme(largest=largest) for largest in (False, True)])
 
     def _evaluator(self) -> "Evaluator":
         from nas.search.evaluators import (

@@ -201,8 +201,12 @@ class SupernetSection(_Section):
 
     enabled: bool = True
     """Train shared weights; otherwise each candidate is trained alone."""
-    rule: Literal["sandwich"] = "sandwich"
+    rule: Literal["sandwich", "single_path", "progressive", "delayed", "mixture"] = "sandwich"
     """Which architectures one step trains, and against what."""
+    sampling: Literal["choices", "cost", "shift", "best_up", "worst_up"] = "choices"
+    """How random architectures are drawn: uniformly over choices, over MACs, or by what was learnt."""
+    distillation: Literal["soft_labels", "alpha_divergence"] = "soft_labels"
+    """How architectures learn from the largest one's answers."""
     epochs: Count = 20
     """Passes over the training data."""
     batch_size: Count = 128
@@ -216,13 +220,71 @@ class SupernetSection(_Section):
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     """Epochs until the learning rate peaks."""
     random_subnets: Annotated[int, Field(ge=0)] = 2
-    """Random architectures per sandwich step, beside the largest and the smallest."""
+    """Random architectures per step, beside the largest and, in a sandwich, the smallest."""
+    teacher_every: Count = 1
+    """In a sandwich, one step in so many has the largest architecture; in others the rest learns from labels."""
+    cost_bins: Annotated[int, Field(ge=2)] = 5
+    """Bins of MACs that sampling "shift" tells apart."""
+    full_share: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of training with the largest architecture alone; unset: 0.5 in "delayed", 0.3 in "progressive"."""
+    ramp_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of training over which "delayed" raises the learning rate of all others."""
+    shrink_order: Strings = ("resolution", "kernel", "depth", "width")
+    """Order in which "progressive" opens dimensions: last words of choices; all others open with the last."""
+    members: Annotated[int, Field(ge=2)] = 4
+    """Sets of weights of a "mixture"."""
+    kernel_transforms: bool = False
+    """Let small kernels be the centre of large ones mixed by learned matrices, at first the identity."""
+    sort_channels: bool = False
+    """Sort channels by importance when widths begin to shrink."""
+    sparsity_gradient: Literal["masked", "ste", "sr_ste", "decay_linear", "decay_exponential"] = "masked"
+    """What gradients do at weights that sparsity drops."""
+    sparsity_schedule: Literal["none", "cubic", "stepwise", "geometric"] = "none"
+    """How zeros come while training: ratios cubically, N:M patterns as said or from the start."""
+    sparsity_start: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of training after which scheduled zeros begin, or dropped weights to decay."""
+    sparsity_end: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Share of training after which zeros are final."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential average of the weights; unset: none is kept."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of training; "auto" takes bf16 where the machine gains from it."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of initial weights, data order and drawn architectures."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SupernetSection":
+        """Refuse settings that would be ignored, and a time of zeros that ends before it begins."""
+        mistakes = []
+        for key, needed in _RULES_OF.items():
+            unset = type(self).model_fields[key].default
+            if self.rule not in needed and getattr(self, key) != unset:
+                rules = " or ".join(f'"{rule}"' for rule in needed)
+                mistakes.append(Mistake((key,), f'is for rule = {rules} alone, but rule is "{self.rule}"'))
+        if self.sampling != "shift" and self.cost_bins != type(self).model_fields["cost_bins"].default:
+            mistakes.append(
+                Mistake(("cost_bins",), f'is for sampling = "shift" alone, but sampling is "{self.sampling}"')
+            )
+        if self.sparsity_end <= self.sparsity_start:
+            said = f"must be greater than sparsity_start ({self.sparsity_start:g}), got {self.sparsity_end:g}"
+            mistakes.append(Mistake(("sparsity_end",), said))
+        if not self.shrink_order:
+            mistakes.append(Mistake(("shrink_order",), "needs at least one word"))
+        several(mistakes)
+        return self
+
+
+_RULES_OF: Mapping[str, tuple[str, ...]] = {
+    "random_subnets": ("sandwich", "progressive", "delayed"),
+    "teacher_every": ("sandwich",),
+    "distillation": ("sandwich", "progressive", "delayed"),
+    "full_share": ("progressive", "delayed"),
+    "ramp_share": ("delayed",),
+    "shrink_order": ("progressive",),
+    "members": ("mixture",),
+    "sort_channels": ("progressive", "delayed"),
+}
+"""Settings that only some training rules use."""
 
 
 class SearchSection(_Section):

@@ -11,6 +11,7 @@ from search_spaces.blocks import (
     squeeze_excite,
 )
 from search_spaces.builder import NetworkBuilder, OpenScope, Pick, Tensor, Value, block
+from search_spaces.erk import erk_densities, with_erk
 from search_spaces.errors import InvalidArchitecture, NasError, ShapeError, SpaceError
 from search_spaces.network import Network, Node, Scope
 from search_spaces.operators import Counts, divisors
@@ -41,9 +42,11 @@ __all__ = [
     "classifier",
     "conv_norm_act",
     "divisors",
+    "erk_densities",
     "large_kernel",
     "mbconv",
     "multi_dilated",
     "squeeze_excite",
     "stagewise",
+    "with_erk",
 ]

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol
 
 from search_spaces.errors import InvalidArchitecture, ShapeError, SpaceError
@@ -270,6 +270,13 @@ class NetworkBuilder:
     def dropout(self, x: Tensor, rate: float, *, name: str | None = None) -> Tensor:
         """Dropout while training; no operator at rate 0."""
         return x if rate == 0 else self.apply(Dropout(rate), x, name=name)
+
+    def sparsify(self, sparsities: Mapping[str, Sparsity], *, otherwise: Sparsity = 0.0) -> None:
+        """Give every convolution and linear layer built so far the sparsity of its weight path, or `otherwise`."""
+        for i, node in enumerate(self._nodes):
+            if isinstance(node.op, Conv | Linear):
+                op = replace(node.op, sparsity=sparsities.get(node.weights_path, otherwise))
+                self._nodes[i] = replace(node, op=op)
 
     def finish(self, outputs: Tensor | Mapping[str, Tensor], training_only: frozenset[str] = frozenset()) -> Network:
         """Close the network over its output or named outputs; every node must serve one of them."""

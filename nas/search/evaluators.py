@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nas.modules import Weights
+    from nas.supernet.members import Assignment
     from nas.supernet.shapes import Key, SharedShape
     from nas.supernet.weights import Supernet
     from nas.tasks.protocol import Batch, Task
@@ -58,7 +59,8 @@ class SupernetEvaluator:
     """Validation error of a subnet with inherited weights, its batch statistics recalibrated.
 
     shapes, tensors: of the trained supernet. calibration: fixed training batches. validation: the whole validation
-    part. metric: (output, target) to the errors summed over a batch.
+    part. metric: (output, target) to the errors summed over a batch. assignment: which of several sets of weights
+    serves a network.
     """
 
     space: Buildable
@@ -67,6 +69,7 @@ class SupernetEvaluator:
     calibration: tuple[Arrays, ...]
     validation: tuple[Arrays, ...]
     metric: Metric | None = None
+    assignment: "Assignment | None" = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_supernet"}
@@ -121,6 +124,7 @@ class SupernetEvaluator:
         supernet = Supernet({})
         supernet.shapes = dict(self.shapes)
         supernet.tensors = {name: _tensor(array) for name, array in self.tensors.items()}
+        supernet.assignment = self.assignment
         return supernet
 
 
@@ -147,6 +151,7 @@ def supernet_evaluator(
         calibration=arrays_of(task.calibration_batches(*calibration)),
         validation=arrays_of(task.validation_batches(validation_batch)),
         metric=metric,
+        assignment=supernet.assignment,
     )
 
 

@@ -70,7 +70,8 @@ class SharedShape:
 
     prefix: what their names in checkpoints begin with. tensors: shapes by tensor name. block: of
     nested storage, the (outputs, inputs) of the largest group, else `None`. initial, groups: the
-    operator that fresh tensors suit, and its number of groups.
+    operator that fresh tensors suit, and its number of groups. kernels: rising sides of the kernels,
+    where there are several and all have equal sides.
     """
 
     prefix: str
@@ -79,6 +80,7 @@ class SharedShape:
     block: tuple[int, int] | None
     initial: Operator
     groups: int
+    kernels: tuple[int, ...] = ()
 
 
 def uses_of(networks: Iterable[Network]) -> dict[Key, set[tuple[Operator, Layout]]]:
@@ -129,7 +131,13 @@ def _shared(prefix: str, uses: list[Use]) -> SharedShape:
         groups = tensors["weight"].shape[0] // block[0]
     elif isinstance(initial, Conv):
         groups = min(use.op.groups(use.channels) for use in uses if isinstance(use.op, Conv))
-    return SharedShape(prefix, tuple(tensors.items()), segments, block, initial, groups)
+    return SharedShape(prefix, tuple(tensors.items()), segments, block, initial, groups, _kernels(uses))
+
+
+def _kernels(uses: list[Use]) -> tuple[int, ...]:
+    sides = {use.op.kernel for use in uses if isinstance(use.op, Conv)}
+    several = len(sides) > 1 and all(len(set(side)) == 1 for side in sides)
+    return tuple(sorted(side[0] for side in sides)) if several else ()
 
 
 def _stored(weight: Weight, segments: Segments, block: tuple[int, int] | None) -> Weight:

@@ -1,5 +1,7 @@
 """What a subnet takes of a shared tensor: views under autograd, planned once per use."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +41,40 @@ class Cut:
         if self.diagonal is not None:
             taken = _block_diagonal(taken, *self.diagonal)
         return taken if self.rows is None else taken[: self.rows]
+
+
+def in_member(name: str, member: int) -> str:
+    """The name of a tensor in one of several sets of weights."""
+    return f"{member}/{name}" if member else name
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A kernel made smaller step by step: the centre of the larger one, mixed by a learned matrix (Cai et al. 2020).
+
+    steps: per step the name of the matrix [taps, taps], shared by all channels, and the side of the smaller kernel.
+    """
+
+    steps: tuple[tuple[str, int], ...]
+
+    def __call__(self, weight: Tensor, tensors: Mapping[str, Tensor], member: int = 0) -> Tensor:
+        """[out, in, *large taps] to [out, in, *small taps]; `member`: whose matrices of `tensors` are used."""
+        for name, side in self.steps:
+            start = (weight.shape[2] - side) // 2
+            centre = weight[(slice(None), slice(None), *[slice(start, start + side)] * (weight.ndim - 2))]
+            weight = (centre.flatten(2) @ tensors[in_member(name, member)]).view(centre.shape)
+        return weight
+
+
+def transforms(shared: SharedShape) -> dict[str, int]:
+    """Names of the matrices that lead from each kernel size to the next smaller one, and the side of that one."""
+    pairs = zip(shared.kernels[1:], shared.kernels, strict=False)
+    return {f"{shared.prefix}.kernel{large}to{small}": small for large, small in pairs}
+
+
+def is_transform(name: str) -> bool:
+    """Whether a shared tensor is the matrix of a kernel transform."""
+    return re.search(r"\.kernel\d+to\d+$", name) is not None
 
 
 def plan(shared: SharedShape, use: Use) -> dict[str, Cut]:

@@ -1,9 +1,10 @@
 """Training of the supernet: schedule, optimiser, checkpoints, exact resume, and the training curve.
 
-Random subnets, batches, augmentation and dropout depend on (seed, step) alone, so that a training
-that was killed goes on from its last checkpoint as if nothing had happened.
+Batches, augmentation and dropout depend on (seed, step) alone, the subnets of a step also on what the rule has learnt
+so far, which is part of every checkpoint: a training that was killed goes on as if nothing had happened.
 """
 
+import json
 import logging
 import math
 import time
@@ -12,53 +13,40 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nas.allocator import keep_freed_memory
 from nas.supernet.calibrate import calibrate, error_of, with_statistics
 from nas.supernet.checkpoint import joined, load_checkpoint, save_checkpoint, split
+from nas.supernet.distillation import DISTILLATIONS
 from nas.supernet.interrupts import deferred_interrupt
-from nas.supernet.sandwich import Draw, Sandwich, Subnets
+from nas.supernet.lessons import Outcome, Teaching
+from nas.supernet.members import Assignment
+from nas.supernet.rules import Moment, make_rule
+from nas.supernet.settings import TrainSettings, learning_rate
+from nas.supernet.slicing import is_transform
+from nas.supernet.sorting import sort_channels
+from nas.supernet.sparse import zeros_at
+from nas.supernet.subnets import Draw, Subnets
 from nas.supernet.weights import Supernet
 from nas.tasks.protocol import Batch, Task
-from search_spaces.errors import NasError
+from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
 
 __all__ = ["Draw", "Subnets", "TrainSettings", "Trainer", "learning_rate", "load_trained"]
 
 LOGGER = logging.getLogger("nas.supernet")
 CHECKPOINT_SECONDS = 60.0
-LEARNING_RATE_FLOOR = 0.05
 PROBED_STEPS = 2
 WORTHWHILE = 0.95
 QUICK_IMAGES = 1000
 WATCHED = 3
 QUICK_CALIBRATION = (1, 256)
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How the supernet is trained.
-
-    Rates are those of SGD with Nesterov momentum: linear warm-up, then a cosine that does not fall
-    below 5 % of the peak. `weight_decay` spares biases and norms. `clip_norm` bounds the norm of the
-    summed gradients. `ema` is the decay of a moving average of the weights. `precision` is "fp32",
-    "bf16", or "auto": bf16 where a few timed steps gain from it.
-    """
-
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.1
-    warmup_epochs: float = 1.0
-    random_subnets: int = 2
-    momentum: float = 0.9
-    clip_norm: float = 5.0
-    ema: float | None = None
-    precision: str = "auto"
-    seed: int = 0
+FIRST_STEPS = 5
+TOO_HIGH, PATIENCE = 4.0, 20
+"""Training has diverged when so many steps in a row lose so many times what the first steps lost."""
 
 
 @dataclass
@@ -70,6 +58,9 @@ class _State:
     bf16: bool | None = None
     seconds: float = 0.0
     loss_sum: float = 0.0
+    first_losses: list[float] = field(default_factory=list)
+    high_steps: int = 0
+    rule: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     data: str = ""
@@ -79,7 +70,8 @@ class _State:
 class Trainer:
     """One training, from its start or from its last checkpoint in `folder`.
 
-    Raises `NasError` when that checkpoint was trained with other settings, data or space.
+    Raises `NasError` when that checkpoint was trained with other settings, data or space, and when the networks do not
+    fit the data.
     """
 
     def __init__(
@@ -93,13 +85,12 @@ class Trainer:
         keep_freed_memory()
         self.supernet, self.subnets, self.task = supernet, subnets, task
         self.settings, self.folder = settings, folder
-        self.sandwich = Sandwich(
-            subnets,
-            task,
-            random_subnets=settings.random_subnets,
-            label_smoothing=settings.label_smoothing,
-            seed=settings.seed,
-        )
+        _check_fit(subnets, task)
+        self.rule = make_rule(settings, subnets, supernet)
+        if settings.distillation not in DISTILLATIONS:
+            raise unknown_name("distillation", settings.distillation, DISTILLATIONS)
+        distil = DISTILLATIONS[settings.distillation]
+        self.teaching = Teaching(task, distil, settings.label_smoothing, settings.seed)
         self.optimiser = torch.optim.SGD(
             _parameter_groups(supernet, settings.weight_decay),
             lr=settings.learning_rate,
@@ -108,14 +99,20 @@ class Trainer:
             foreach=True,
         )
         self.average: dict[str, Tensor] = {}
-        self.state = _State(settings=asdict(settings), data=task.fingerprint)
+        self.state = _State(settings=_plain(settings), data=task.fingerprint)
         self._stepping = False
+        self._sorts_at = self.rule.shrinks_at(self.steps) if settings.sort_channels else None
         self._restore()
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of one epoch."""
         return self.task.steps_per_epoch(self.settings.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.settings.epochs * self.steps_per_epoch
 
     @property
     def curve(self) -> Sequence[Mapping[str, float | int]]:
@@ -135,8 +132,8 @@ class Trainer:
         """Train to the end, or until `deadline` (`time.monotonic()`); tell whether the end was reached.
 
         `advance(steps, note)` hears of progress. Ctrl-C ends the step under way, saves, and raises
-        `KeyboardInterrupt`. Raises `NasError` when loss or gradients are no longer finite; the last
-        checkpoint stays.
+        `KeyboardInterrupt`. Raises `NasError` when loss or gradients are no longer finite, or the loss stays several
+        times as high as it was at the start; the last checkpoint from before stays.
         """
         if self.state.finished:
             return True
@@ -146,6 +143,7 @@ class Trainer:
         saved = time.monotonic()
         with deferred_interrupt() as interrupted:
             while self.state.epoch < self.settings.epochs:
+                loss = 0.0
                 for batch in self._batches():
                     loss = self._step(batch)
                     advance(1.0, f"epoch {self.state.epoch + 1}/{self.settings.epochs}, loss {loss:.3f}")
@@ -158,6 +156,8 @@ class Trainer:
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
                         self.save()
                         saved = time.monotonic()
+                if self.state.high_steps and self.state.epoch + 1 == self.settings.epochs:
+                    raise self._diverged(loss)
                 self._end_epoch()
                 self.save()
                 saved = time.monotonic()
@@ -169,11 +169,15 @@ class Trainer:
         return "bf16" if self.state.bf16 else "fp32"
 
     def step_seconds(self, steps: int = 3) -> float:
-        """Seconds of one training step, its batch included, timed without changing any weight."""
+        """Seconds of one training step, its batch included, timed without changing any weight.
+
+        Steps drawn from all over the training are timed, since what a rule does may change on the way.
+        """
         times = []
+        positions = np.random.default_rng(0).integers(self.steps, size=steps + 1).tolist()
         started = time.perf_counter()
-        for step, batch in zip(range(steps + 1), self._batches(), strict=False):
-            self._gradients(batch, position=step)
+        for position, batch in zip(positions, self._batches(), strict=False):
+            self._gradients(batch, position=position)
             now = time.perf_counter()
             times.append(now - started)
             started = now
@@ -187,16 +191,13 @@ class Trainer:
         return WATCHED * (time.perf_counter() - started)
 
     def save(self) -> None:
-        """Write a checkpoint of the present state; nothing in the middle of a step."""
-        if self._stepping:
-            LOGGER.warning("stopped in the middle of a step: the last checkpoint stays")
+        """Write a checkpoint of the present state; nothing in the middle of a step, or while the loss is too high."""
+        if self._stepping or self.state.high_steps:
+            why = "stopped in the middle of a step" if self._stepping else "the loss is far above its start"
+            LOGGER.warning("%s: the last checkpoint stays", why)
             return
-        momentum = {
-            name: self.optimiser.state[tensor]["momentum_buffer"]
-            for name, tensor in self.supernet.tensors.items()
-            if self.optimiser.state.get(tensor, {}).get("momentum_buffer") is not None
-        }
-        tensors = joined(weights=self.supernet.tensors, momentum=momentum, average=self.average)
+        self.state.rule = self.rule.state()
+        tensors = joined(weights=self.supernet.tensors, momentum=self._momentum(), average=self.average)
         save_checkpoint(self.folder, tensors, asdict(self.state))
 
     def _batches(self) -> Any:
@@ -211,14 +212,19 @@ class Trainer:
         self._stepping = True
         started = time.monotonic()
         position = self.steps_done
+        if position == self._sorts_at:
+            self._sort_channels()
         rate = learning_rate(self.settings, position, self.steps_per_epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss, norm = self._gradients(batch, position=position)
+        loss, norm, outcomes = self._gradients(batch, position=position)
         if not (math.isfinite(loss) and bool(norm.isfinite())):
             raise self._diverged(loss)
+        self._watch(loss)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        if self.rule.listens:
+            self.rule.heard(Moment(position, self.steps), outcomes)
         if self.settings.ema is not None:
             self._track_average(self.settings.ema, position)
         self.state.step += 1
@@ -227,16 +233,59 @@ class Trainer:
         self._stepping = False
         return loss
 
-    def _gradients(self, batch: Batch, *, position: int) -> tuple[float, Tensor]:
-        """Fill the gradients of step `position`, clipped; the loss, and the norm before clipping."""
-        loss = self.sandwich.gradients(self.supernet, batch, step=position, bf16=bool(self.state.bf16))
+    def _sort_channels(self) -> None:
+        """Sort the largest network's channels by importance; momentum and average follow."""
+        sort_channels(self.supernet, self.subnets.largest, (self._momentum(), self.average))
+
+    def _momentum(self) -> dict[str, Tensor]:
+        return {
+            name: self.optimiser.state[tensor]["momentum_buffer"]
+            for name, tensor in self.supernet.tensors.items()
+            if self.optimiser.state.get(tensor, {}).get("momentum_buffer") is not None
+        }
+
+    def _gradients(self, batch: Batch, *, position: int) -> tuple[float, Tensor, tuple[Outcome, ...]]:
+        """Fill the gradients of step `position`, clipped; the loss, the norm before clipping, and the outcomes."""
+        moment = Moment(position, self.steps)
+        settings = self.settings
+        loss, outcomes = self.teaching.gradients(
+            self.supernet,
+            self.rule.lessons(moment),
+            batch,
+            step=position,
+            bf16=bool(self.state.bf16),
+            zeros=zeros_at(
+                moment.share,
+                gradient=settings.sparsity_gradient,
+                schedule=settings.sparsity_schedule,
+                start=settings.sparsity_start,
+                end=settings.sparsity_end,
+            ),
+            report=self.rule.listens,
+        )
         tensors = list(self.supernet.tensors.values())
-        return loss, torch.nn.utils.clip_grad_norm_(tensors, self.settings.clip_norm, foreach=True)
+        return loss, torch.nn.utils.clip_grad_norm_(tensors, settings.clip_norm, foreach=True), outcomes
+
+    def _watch(self, loss: float) -> None:
+        """Count steps in a row whose loss is far above that of the first steps; too many are an error."""
+        first = self.state.first_losses
+        if len(first) < FIRST_STEPS:
+            first.append(loss)
+        high = loss > TOO_HIGH * sum(first) / len(first)
+        self.state.high_steps = self.state.high_steps + 1 if high else 0
+        if self.state.high_steps >= PATIENCE:
+            raise self._diverged(loss)
 
     def _diverged(self, loss: float) -> NasError:
-        what = "the gradients are not finite" if math.isfinite(loss) else f"the loss is {loss}"
+        what = "the gradients are not finite"
+        if not math.isfinite(loss):
+            what = f"the loss is {loss}"
+        elif self.state.high_steps:
+            first = sum(self.state.first_losses) / len(self.state.first_losses)
+            what = f"the loss is {loss:.3g} after {first:.3g} at the start, and stays high,"
+        step = min(self.state.step + 1, self.steps_per_epoch)
         return NasError(
-            f"training diverged: {what} in epoch {self.state.epoch + 1}, step {self.state.step + 1}. Lower "
+            f"training diverged: {what} in epoch {self.state.epoch + 1}, step {step}. Lower "
             f"supernet.learning_rate (now {self.settings.learning_rate:g}) or raise supernet.warmup_epochs (now "
             f"{self.settings.warmup_epochs:g}); the last checkpoint in {self.folder} is intact"
         )
@@ -292,8 +341,9 @@ class Trainer:
         if found is None:
             return
         tensors, state = found
-        now = asdict(self.settings)
-        changed = [key for key in now if state["settings"].get(key) != now[key]]
+        now = _plain(self.settings)
+        before = {**_plain(TrainSettings()), **state["settings"]}
+        changed = [key for key in now if before[key] != now[key]]
         if changed or state["data"] != self.task.fingerprint:
             what = f"supernet.{', supernet.'.join(changed)}" if changed else "the data"
             raise NasError(
@@ -308,22 +358,36 @@ class Trainer:
             name: tensor.to(self.supernet.tensors[name]) for name, tensor in split(tensors, "average").items()
         }
         self.state = _State(**state)
+        self.rule.restore(self.state.rule)
 
 
-def learning_rate(settings: TrainSettings, position: int, steps_per_epoch: int) -> float:
-    """Rate of optimiser step `position`: linear warm-up, then a cosine with a floor at 5 % of the peak."""
-    total = settings.epochs * steps_per_epoch
-    warm = min(total - 1, round(settings.warmup_epochs * steps_per_epoch))
-    if position < warm:
-        return settings.learning_rate * (position + 1) / warm
-    share = (position - warm) / max(1, total - warm)
-    cosine = 0.5 * (1 + math.cos(math.pi * share))
-    return settings.learning_rate * max(LEARNING_RATE_FLOOR, cosine)
+def _plain(settings: TrainSettings) -> dict[str, Any]:
+    """Settings as a checkpoint gives them back."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return plain
+
+
+def _check_fit(subnets: Subnets, task: Task) -> None:
+    """Raise `NasError` unless networks take the task's inputs and answer for its classes."""
+    network = subnets.largest
+    shape, wanted = network.input.shape, task.input_shape
+    if shape[0] != wanted[0] or len(shape) != len(wanted):
+        raise NasError(
+            f"the networks of the space take inputs of shape {shape}, but the data has {wanted} (channels, then "
+            "extents): build the space for the data's input shape. Only extents may differ; images are resized"
+        )
+    outputs = [network.nodes[index].shape[0] for name, index in network.outputs if name not in network.training_only]
+    if outputs[0] != task.classes:
+        raise NasError(
+            f"the networks of the space answer for {outputs[0]} classes, but the data has {task.classes}: build the "
+            "space for the data's classes"
+        )
 
 
 def _parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
-    decayed = [tensor for tensor in supernet.tensors.values() if tensor.ndim > 1]
-    spared = [tensor for tensor in supernet.tensors.values() if tensor.ndim <= 1]
+    free = {name for name, tensor in supernet.tensors.items() if tensor.ndim <= 1 or is_transform(name)}
+    decayed = [tensor for name, tensor in supernet.tensors.items() if name not in free]
+    spared = [tensor for name, tensor in supernet.tensors.items() if name in free]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
@@ -339,4 +403,6 @@ def load_trained(supernet: Supernet, folder: Path) -> bool:
         raise NasError(f"{folder} holds no trained weights; run `nas train` first")
     tensors, state = found
     supernet.load(split(tensors, "average") or split(tensors, "weights"))
+    assigned = state.get("rule", {}).get("assignment")
+    supernet.assignment = None if assigned is None else Assignment.from_json(assigned)
     return bool(state["finished"])

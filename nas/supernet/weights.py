@@ -2,20 +2,24 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nas.modules import TRAINING, Mode, Weights, execute, initial_tensors
+from nas.supernet.members import Assignment
 from nas.supernet.shapes import Key, SharedShape, Use, shared_shapes, uses_of
-from nas.supernet.slicing import Cut, plan
+from nas.supernet.slicing import Cut, Transform, in_member, plan, transforms
 from search_spaces.errors import NasError
 from search_spaces.network import Network
+from search_spaces.operators import Conv, Operator
 
 PLANS_KEPT = 256
-Plan = tuple[tuple[str, str, str, Cut], ...]
-"""Weight path, tensor name, name of the shared tensor, and how it is cut."""
+Row = tuple[str, str, str, Cut, Transform | None]
+Plan = tuple[Row, ...]
+"""Weight path, tensor name, name of the shared tensor, how it is cut, and how its kernel is made smaller."""
 
 
 class Supernet:
@@ -23,18 +27,33 @@ class Supernet:
 
     `tensors` holds them by "<weight path>.<tensor name>" (float32 leaves that ask for gradients).
     Batch norms have no running statistics here: training normalises by the batch, evaluation by
-    statistics recalibrated per subnet.
+    statistics recalibrated per subnet. With several `members` every tensor is there once per member, in those after
+    the first under "<member>/<name>", and `assignment` tells which of them serves a network. With
+    `kernel_transforms` smaller kernels are the centre of larger ones mixed by learned matrices, at first the identity.
     """
 
-    def __init__(self, shapes: Mapping[Key, SharedShape], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        shapes: Mapping[Key, SharedShape],
+        *,
+        seed: int = 0,
+        members: int = 1,
+        kernel_transforms: bool = False,
+    ) -> None:
         self.shapes = dict(shapes)
+        self.members = members
+        self.assignment: Assignment | None = None
         self.tensors: dict[str, Tensor] = {}
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         generator = torch.Generator().manual_seed(seed)
-        for shape in self.shapes.values():
-            fresh = initial_tensors(shape.initial, dict(shape.tensors), groups=shape.groups, generator=generator)
-            for name, tensor in fresh.items():
-                self.tensors[f"{shape.prefix}.{name}"] = tensor.requires_grad_()
+        for member in range(members):
+            for shape in self.shapes.values():
+                fresh = initial_tensors(shape.initial, dict(shape.tensors), groups=shape.groups, generator=generator)
+                for name, tensor in fresh.items():
+                    self.tensors[in_member(f"{shape.prefix}.{name}", member)] = tensor.requires_grad_()
+                for name, side in transforms(shape).items() if kernel_transforms else ():
+                    taps = side ** (len(dict(shape.tensors)["weight"].shape) - 2)
+                    self.tensors[in_member(name, member)] = torch.eye(taps).requires_grad_()
 
     @classmethod
     def of_networks(cls, networks: Iterable[Network], *, seed: int = 0) -> "Supernet":
@@ -42,17 +61,23 @@ class Supernet:
         return cls(shared_shapes(uses_of(networks)), seed=seed)
 
     def weights_for(
-        self, network: Network, *, tensors: Mapping[str, Tensor] | None = None
+        self, network: Network, *, tensors: Mapping[str, Tensor] | None = None, member: int | None = None
     ) -> dict[str, dict[str, Tensor]]:
         """The tensors of `network`, views of the shared ones through which gradients flow.
 
         {weight path: {tensor name: tensor}}, without running statistics. `tensors` stands in for the
-        shared ones, such as their moving average. Raises `NasError` for a network of another space.
+        shared ones, such as their moving average. `member` is by default the one that serves `network`.
+        Raises `NasError` for a network of another space.
         """
         source = self.tensors if tensors is None else tensors
+        if member is None:
+            member = 0 if self.assignment is None else self.assignment.member_of(network)
         weights: dict[str, dict[str, Tensor]] = {}
-        for path, name, shared, cut in self._plan(network):
-            weights.setdefault(path, {})[name] = cut(source[shared])
+        for path, name, shared, cut, transform in self._plan(network):
+            taken = cut(source[in_member(shared, member)])
+            if transform is not None:
+                taken = transform(taken, source, member)
+            weights.setdefault(path, {})[name] = taken
         return weights
 
     def extract(self, network: Network, statistics: Weights) -> dict[str, dict[str, Tensor]]:
@@ -67,9 +92,11 @@ class Supernet:
             copies[path].update({name: tensor.clone() for name, tensor in tensors.items()})
         return copies
 
-    def forward(self, x: Tensor, network: Network, *, mode: Mode = TRAINING) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, network: Network, *, mode: Mode = TRAINING, member: int | None = None
+    ) -> dict[str, Tensor]:
         """Run `network` on x [n, C, *spatial] with its slices; outputs by name."""
-        return execute(network, self.weights_for(network), x, mode=mode)
+        return execute(network, self.weights_for(network, member=member), x, mode=mode)
 
     def to(self, target: torch.device | torch.dtype | str) -> "Supernet":
         """Move all tensors to a device or a floating type, in place; returns itself."""
@@ -110,11 +137,23 @@ class Supernet:
             self._plans.popitem(last=False)
         return made
 
-    def _rows(self, network: Network) -> Iterator[tuple[str, str, str, Cut]]:
+    def _rows(self, network: Network) -> Iterator[Row]:
         for (path, kind), uses in uses_of([network]).items():
             ((op, layout),) = uses
             shape = self.shapes.get((path, kind))
             if shape is None:
                 raise NasError(f"{path}: the supernet has no {kind} there; it was made for another search space")
+            transform = self._transform(shape, op)
+            if transform is not None and isinstance(op, Conv):
+                op = replace(op, kernel=(shape.kernels[-1],) * len(op.kernel))
             for name, cut in plan(shape, Use(op, layout)).items():
-                yield path, name, f"{shape.prefix}.{name}", cut
+                own = transform if name == "weight" else None
+                yield path, name, f"{shape.prefix}.{name}", cut, own
+
+    def _transform(self, shape: SharedShape, op: Operator) -> Transform | None:
+        """How the kernel of `op` comes from the largest one, `None` where it is its centre."""
+        matrices = transforms(shape)
+        if not isinstance(op, Conv) or not matrices or next(iter(matrices)) not in self.tensors:
+            return None
+        steps = tuple((name, side) for name, side in reversed(matrices.items()) if side >= op.kernel[0])
+        return Transform(steps) if steps else None

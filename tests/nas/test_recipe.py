@@ -88,6 +88,9 @@ def test_all_mistakes_at_once_each_with_its_place() -> None:
         ("search.evaluate", "f", "must look like 'file.py:function' or 'module:function'"),
         ("search.minutes", float("nan"), "must be a finite number, got nan"),
         ("supernet.learning_rate", -0.1, "must be greater than 0, got -0.1"),
+        ("supernet.members", 8, 'is for rule = "mixture" alone, but rule is "sandwich"'),
+        ("supernet.full_share", 0.5, 'is for rule = "progressive" or "delayed" alone, but rule is "sandwich"'),
+        ("supernet.sparsity_end", 0.1, "must be greater than sparsity_start (0.1), got 0.1"),
         ("task.data", "", "must not be empty, got ''"),
         (
             "search.proposer",

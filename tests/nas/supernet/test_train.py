@@ -16,10 +16,10 @@ import torch
 
 from nas.supernet import train
 from nas.supernet.calibrate import calibrate, error_of, with_statistics
-from nas.supernet.checkpoint import NAME, load_checkpoint
+from nas.supernet.checkpoint import NAME, load_checkpoint, save_checkpoint
 from nas.supernet.train import Trainer, TrainSettings, learning_rate, load_trained
 from search_spaces.errors import NasError
-from tests.nas.supernet.worlds import Bars, space, subnets, supernet, trainer
+from tests.nas.supernet.worlds import Bars, coded_trainer, space, subnets, supernet, trainer
 
 KILLED = """
 import sys
@@ -149,6 +149,50 @@ def test_gradients_that_are_not_finite_stop_training(tmp_path: Path) -> None:
     with pytest.raises(NasError, match="the gradients are not finite"):
         learner.run(advance=quiet)
     assert all(torch.equal(before[name], tensor) for name, tensor in learner.supernet.tensors.items())
+
+
+def test_a_loss_that_stays_high_stops_training_and_keeps_the_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "PATIENCE", 3)
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    task = Bars(steps=12, scaled_from=6)
+    with pytest.raises(NasError, match=r"at the start, and stays high, in epoch 1, step 9\. Lower") as told:
+        trainer(tmp_path, task=task).run(advance=quiet)
+    assert "is intact" in str(told.value)
+    kept = trainer(tmp_path, task=task)
+    assert kept.steps_done == 6
+    assert kept.state.high_steps == 0
+
+
+def test_a_few_high_losses_are_forgiven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "PATIENCE", 8)
+    assert trainer(tmp_path, task=Bars(scaled_from=3)).run(advance=quiet)
+    last = TrainSettings(epochs=1, batch_size=16, precision="fp32")
+    with pytest.raises(NasError, match="stays high, in epoch 1, step 4"):
+        trainer(tmp_path / "last", task=Bars(scaled_from=3), settings=last).run(advance=quiet)
+
+
+def test_networks_that_do_not_fit_the_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NasError, match=r"take inputs of shape \(1, 8, 8\), but the data has \(3, 8, 8\)"):
+        trainer(tmp_path, task=Bars(channels=3))
+    with pytest.raises(NasError, match="answer for 3 classes, but the data has 4"):
+        trainer(tmp_path, task=Bars(kinds=4))
+
+
+def test_a_checkpoint_of_another_space_is_refused(finished: tuple[Trainer, Path]) -> None:
+    whole, folder = finished
+    with pytest.raises(NasError, match="the checkpoint belongs to another search space"):
+        coded_trainer(folder, whole.settings, as_given=True)
+
+
+def test_checkpoints_from_before_a_setting_existed_are_taken(finished: tuple[Trainer, Path], tmp_path: Path) -> None:
+    found = load_checkpoint(finished[1])
+    assert found is not None
+    tensors, state = found
+    del state["settings"]["rule"], state["settings"]["sampling"], state["rule"], state["high_steps"]
+    save_checkpoint(tmp_path, tensors, state)
+    assert trainer(tmp_path).steps_done == 12
 
 
 def test_other_settings_or_data_are_refused(finished: tuple[Trainer, Path]) -> None:

@@ -10,7 +10,12 @@ from torch.nn import functional
 
 from nas.modules import NetworkModule
 from nas.supernet.calibrate import fitted
-from nas.supernet.sandwich import Sandwich
+from nas.supernet.distillation import soft_labels
+from nas.supernet.lessons import Lesson, Teaching
+from nas.supernet.rules import Moment
+from nas.supernet.rules.sandwich import Sandwich
+from nas.supernet.sampling.choices import UniformChoices
+from nas.supernet.subnets import Subnet, Subnets
 from nas.supernet.weights import Supernet
 from search_spaces.network import Network
 from tests.nas.supernet.worlds import Bars, space, subnets, supernet
@@ -18,8 +23,21 @@ from tests.nas.supernet.worlds import Bars, space, subnets, supernet
 BATCH = next(Bars().train_batches(16, seed=0, epoch=0))
 
 
-def sandwich(**changes: object) -> Sandwich:
-    return replace(Sandwich(subnets(space()), Bars(), seed=3, label_smoothing=0.1), **changes)  # type: ignore[arg-type]
+TEACHING = Teaching(Bars(), soft_labels, label_smoothing=0.1, seed=3)
+
+
+def sandwich(of: Subnets | None = None, *, random_subnets: int = 2, seed: int = 3) -> Sandwich:
+    of = of or subnets(space())
+    return Sandwich(of, UniformChoices(of), random_subnets, seed)
+
+
+def taught(shared: Supernet, rule: Sandwich, step: int, *, bf16: bool = False) -> float:
+    """The loss of a step, whose gradients are added."""
+    return TEACHING.gradients(shared, rule.lessons(Moment(step, 100)), BATCH, step=step, bf16=bf16)[0]
+
+
+def students(rule: Sandwich, step: int) -> list[Network]:
+    return [lesson.subnet.network for lesson in rule.lessons(Moment(step, 100))[1:]]
 
 
 def gradients(shared: Supernet) -> dict[str, Tensor]:
@@ -43,13 +61,13 @@ def alone(shared: Supernet, network: Network, soft: Tensor | None) -> tuple[floa
 
 def test_gradients_are_the_sum_over_the_subnets() -> None:
     shared, rule = supernet(space()), sandwich()
-    loss = rule.gradients(shared, BATCH, step=7)
+    loss = taught(shared, rule, 7)
     together = gradients(shared)
     expected_loss, answer, total = alone(shared, rule.subnets.largest, None)
-    students = list(rule.students(7))
-    assert len(students) == 3
-    assert students[-1] is rule.subnets.smallest
-    for network in students:
+    networks = students(rule, 7)
+    assert len(networks) == 3
+    assert networks[-1] is rule.subnets.smallest
+    for network in networks:
         for name, gradient in alone(shared, network, answer.softmax(1))[2].items():
             total[name] = total[name] + gradient if name in total else gradient
     assert loss == pytest.approx(expected_loss)
@@ -60,9 +78,9 @@ def test_gradients_are_the_sum_over_the_subnets() -> None:
 
 def test_students_do_not_move_their_teacher() -> None:
     """Soft answers are constants: without students' terms the gradient of the largest is that of its labels."""
-    shared, rule = supernet(space()), sandwich(random_subnets=0)
-    rule = replace(rule, subnets=replace(rule.subnets, smallest=rule.subnets.largest))
-    rule.gradients(shared, BATCH, step=0)
+    ends = subnets(space())
+    shared, rule = supernet(space()), sandwich(replace(ends, smallest=ends.largest), random_subnets=0)
+    taught(shared, rule, 0)
     together = gradients(shared)
     _, answer, labels = alone(shared, rule.subnets.largest, None)
     _, _, distilled = alone(shared, rule.subnets.largest, answer.softmax(1))
@@ -73,36 +91,51 @@ def test_students_do_not_move_their_teacher() -> None:
 
 def test_steps_depend_on_seed_and_number_alone() -> None:
     shared, rule = supernet(space()), sandwich()
-    drawn = [network.id for network in rule.students(4)]
-    rule.gradients(shared, BATCH, step=9)
-    assert [network.id for network in rule.students(4)] == drawn
-    assert [network.id for network in rule.students(5)] != drawn
-    assert [network.id for network in replace(rule, seed=4).students(4)] != drawn
+    drawn = [network.id for network in students(rule, 4)]
+    taught(shared, rule, 9)
+    assert [network.id for network in students(rule, 4)] == drawn
+    assert [network.id for network in students(rule, 5)] != drawn
+    assert [network.id for network in students(sandwich(seed=4), 4)] != drawn
 
 
 def test_dropout_repeats_and_leaves_the_global_generator_alone() -> None:
     dropping = space(dropout=0.5)
-    shared, rule = supernet(dropping), sandwich(subnets=subnets(dropping))
+    shared, rule = supernet(dropping), sandwich(subnets(dropping))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    losses = [rule.gradients(shared, BATCH, step=step) for step in (1, 1, 2)]
+    losses = [taught(shared, rule, step) for step in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_those_who_see_labels_drop_elements() -> None:
+    dropping = space(dropout=0.5)
+    shared, largest = supernet(dropping), Subnet(subnets(dropping).largest)
+    silent, steps = Lesson(largest, labels=1.0), (1, 2)
+    distilled = []
+    for step in steps:
+        TEACHING.gradients(shared, (silent, Lesson(largest, soft=1.0)), BATCH, step=step, report=True)
+        outcomes = TEACHING.gradients(shared, (silent, Lesson(largest, soft=1.0)), BATCH, step=step, report=True)[1]
+        distilled.append([outcome.loss for outcome in outcomes])
+    assert distilled[0][0] != distilled[1][0]
+    assert distilled[0][1] == distilled[1][1]
 
 
 def test_a_loss_that_is_not_finite_adds_nothing() -> None:
     shared, rule = supernet(space()), sandwich()
     images, target = BATCH
-    loss = rule.gradients(shared, (images * float("inf"), target), step=0)
+    broken = (images * float("inf"), target)
+    loss, outcomes = TEACHING.gradients(shared, rule.lessons(Moment(0, 1)), broken, step=0, report=True)
     assert not np.isfinite(loss)
+    assert outcomes == ()
     assert gradients(shared) == {}
 
 
 def test_bfloat16_gradients_point_the_same_way() -> None:
     shared, rule = supernet(space()), sandwich()
-    rule.gradients(shared, BATCH, step=0)
+    taught(shared, rule, 0)
     exact = torch.cat([gradient.flatten() for gradient in gradients(shared).values()])
-    rule.gradients(shared, BATCH, step=0, bf16=True)
+    taught(shared, rule, 0, bf16=True)
     rough = torch.cat([gradient.flatten() for gradient in gradients(shared).values()])
     assert rough.dtype == torch.float32
     assert float(functional.cosine_similarity(exact, rough, dim=0)) > 0.97
