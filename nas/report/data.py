@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.fidelity.result import Fidelity
+
 Value = str | int | float | bool
 Interval = tuple[float, float]
 BASELINE = "random"
@@ -184,7 +186,8 @@ class ReportData:
     name: of the run. run: how the user names its folder on the command line. objectives: figure names, all
     minimised. units: of figures that are not in `predictors.figures.FIGURES`. limits: figure name to the most
     it may be. importances: objective to choice name to importance (share of the explained variance).
-    notes: sentences to show at the top, such as that the search was stopped early.
+    notes: sentences to show at the top, such as that the search was stopped early. fidelity: how far the supernet's
+    ranking can be trusted, where that was measured.
     """
 
     name: str
@@ -198,6 +201,7 @@ class ReportData:
     importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     training: tuple[TrainingRow, ...] = ()
     predictor: PredictorReport | None = None
+    fidelity: Fidelity | None = None
     architectures: tuple[ArchitectureDetail, ...] = ()
     stages: tuple[StageTime, ...] = ()
     recipe_toml: str = ""
