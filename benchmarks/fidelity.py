@@ -3,9 +3,9 @@
     python -m benchmarks.fidelity [--rules sandwich] [--images 15000] [--epochs 30] [--nets 30] [--seed 0]
         [--minutes 120] [--workers 2] [--folder runs/benchmark_fidelity] [--data FILE]
 
-The space is that of the recipe cifar10 (`--recipe`), the images a stratified part of CIFAR-10 (JPEG), a third of it for validation.
-The draw is that of `nas fidelity` with the same seed: every other network lies in one band of MACs, its ends 1.3 apart.
-Each is trained alone for as many epochs as the sandwich, by the same schedule. Other rules get as much training time as
+The space is that of the recipe cifar10 (`--recipe`), the images a stratified part of CIFAR-10 (JPEG), a third of it
+for validation. The draw is that of `nas fidelity` with the same seed: every other network lies in one band of MACs, its
+ends 1.3 apart. Each is trained alone for as many epochs as the sandwich, by the same schedule. Other rules get as much training time as
 the sandwich takes, measured on a few steps of each. After `--minutes` nothing more is begun; the same command goes on.
 
 `kendall_tau` and `kendall_tau_in_band` are those of inherited against own validation accuracy, with bootstrap intervals
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.figures import Detail, print_figure, tell
 from benchmarks.supernets import end_of, epoch_seconds, opened, trained
-from nas.fidelity.result import SUPERNET, Correlation, Fidelity
+from nas.fidelity.result import SUPERNET, Agreement, Correlation, Fidelity
 from nas.fidelity.study import FidelitySettings, FidelityStudy
 from nas.recipe import Recipe, load_recipe, recipe_from
 from nas.run_folder import RunFolder, read_json
@@ -128,19 +128,8 @@ def print_figures(found: Fidelity, where: Mapping[str, Detail]) -> None:
     """One line each: tau over all networks and in the band, what it is ahead by, how far fine-tuning goes."""
     best = found.supernet
     others = [ranker for ranker in found.rankers if ranker.name != SUPERNET]
-    for name, own, rivals in (
-        ("kendall_tau", best.all, {ranker.name: ranker.all for ranker in others}),
-        ("kendall_tau_in_band", best.in_band, {ranker.name: ranker.in_band for ranker in others}),
-    ):
-        known = {rival: one.kendall.value for rival, one in rivals.items() if one.kendall.value is not None}
-        if own.kendall.value is not None:
-            print_figure(
-                name,
-                own.kendall.value,
-                "",
-                baseline=known,
-                where={**where, **_ends(own.kendall), "spearman": own.spearman.value},
-            )
+    _print_tau("kendall_tau", best.all, {ranker.name: ranker.all for ranker in others}, where)
+    _print_tau("kendall_tau_in_band", best.in_band, {ranker.name: ranker.in_band for ranker in others}, where)
     for ranker in others:
         if ranker.name in ("macs", "params") and ranker.ahead.value is not None:
             in_band = {f"in_band_{end}": value for end, value in _ends(ranker.ahead_in_band).items()}
@@ -160,6 +149,14 @@ def print_figures(found: Fidelity, where: Mapping[str, Detail]) -> None:
             "tau_before": gap.inherited.kendall.value,
         }
         print_figure("gap_closed", gap.closed, "share", where={**where, **tuned})
+
+
+def _print_tau(name: str, own: Agreement, rivals: Mapping[str, Agreement], where: Mapping[str, Detail]) -> None:
+    baseline = {rival: one.kendall.value for rival, one in rivals.items() if one.kendall.value is not None}
+    tau = own.kendall.value
+    if tau is not None:
+        about = {**where, **_ends(own.kendall), "spearman": own.spearman.value}
+        print_figure(name, tau, "", baseline=baseline, where=about)
 
 
 def _ends(found: Correlation) -> dict[str, Detail]:

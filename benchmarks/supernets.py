@@ -23,7 +23,12 @@ def opened(folder: Path, recipe: Recipe, *, device: str = "cpu") -> Run:
         place.create(recipe)
     elif place.recipe().model_dump() != recipe.model_dump():
         raise NasError(f"{folder} was made with other options: give the same ones again, or another --folder")
-    run = Run(place, recipe)
+    return fresh(folder, recipe, device=device)
+
+
+def fresh(folder: Path, recipe: Recipe, *, device: str = "cpu") -> Run:
+    """A run of `recipe` that has written nothing yet, its data and fresh weights on `device`."""
+    run = Run(RunFolder(folder), recipe)
     if device != "cpu":
         run.supernet.to(device)
         run.task = run.task.to(device)
@@ -44,11 +49,7 @@ def trained(run: Run, *, deadline: float | None) -> bool:
 
 def epoch_seconds(recipe: Recipe, folder: Path, *, device: str = "cpu") -> float:
     """Seconds of one epoch of training, timed on a few steps that change nothing; nothing is written."""
-    run = Run(RunFolder(folder), recipe)
-    if device != "cpu":
-        run.supernet.to(device)
-        run.task = run.task.to(device)
-    trainer = run.trainer()
+    trainer = fresh(folder, recipe, device=device).trainer()
     trainer.choose_precision()
     return trainer.steps_per_epoch * trainer.step_seconds(TIMED_STEPS) + trainer.epoch_end_seconds()
 

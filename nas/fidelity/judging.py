@@ -45,9 +45,7 @@ def judge(
     )
 
 
-def _ranker(
-    name: str, scores: Floats, ours: Floats, truth: Floats, inside: NDArray[np.bool_], seed: int
-) -> Ranker:
+def _ranker(name: str, scores: Floats, ours: Floats, truth: Floats, inside: NDArray[np.bool_], seed: int) -> Ranker:
     """How `scores` [n] rank where they are known, held against `ours` on the same networks."""
     known = np.isfinite(scores)
     narrow = known & inside
@@ -72,8 +70,16 @@ def _gap(networks: Sequence[JudgedNetwork], epochs: int, seed: int) -> Gap | Non
     def order(errors: Floats) -> Agreement:
         return agreement(-errors, -alone, seed=seed)
 
-    means = (float(errors.mean()) for errors in (inherited, tuned, alone))
-    return Gap(len(networks), epochs, *means, closed, order(tuned), order(inherited))
+    return Gap(
+        networks=len(networks),
+        epochs=epochs,
+        inherited_error=float(inherited.mean()),
+        tuned_error=float(tuned.mean()),
+        alone_error=float(alone.mean()),
+        closed=closed,
+        tuned=order(tuned),
+        inherited=order(inherited),
+    )
 
 
 def _column(values: Sequence[float | None]) -> Floats:

@@ -62,9 +62,7 @@ def agreement(
     if len(a) < 2:
         return Agreement(len(a), Correlation(), Correlation())
     counts = resampled(len(a), seed=seed)
-    return Agreement(
-        len(a), _interval(kendall(a, b, counts, pairs)), _interval(spearman(a, b, counts, pairs))
-    )
+    return Agreement(len(a), _interval(kendall(a, b, counts, pairs)), _interval(spearman(a, b, counts, pairs)))
 
 
 def advantage(

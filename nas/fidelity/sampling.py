@@ -12,6 +12,7 @@ from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from predictors.tables import CostTables
+    from search_spaces.compile_lookup import Rows
 
 POOL = 4096
 BAND_RATIO = 1.3
@@ -43,7 +44,7 @@ def draw_networks(tables: "CostTables", count: int, *, seed: int) -> Draw:
     Networks that are the same on their own are drawn once.
     """
     space = tables.compiled.space
-    rows = tables.compiled.sample(np.random.default_rng([seed, 7]), POOL)
+    rows = _distinct(tables.compiled.sample(np.random.default_rng([seed, 7]), POOL))
     macs = tables.score(rows, ("macs",))["macs"]
     middle = float(np.median(macs))
     band = (middle / BAND_RATIO**0.5, middle * BAND_RATIO**0.5)
@@ -58,7 +59,7 @@ def draw_networks(tables: "CostTables", count: int, *, seed: int) -> Draw:
                 seen.add(network.fingerprint)
                 yield DrawnNetwork(architecture, network, float(macs[i]), bool(inside[i]))
 
-    narrow, whole = fresh(np.flatnonzero(inside)), fresh(np.arange(POOL)[::-1])
+    narrow, whole = fresh(np.flatnonzero(inside)), fresh(np.arange(len(rows))[::-1])
     found: list[DrawnNetwork] = []
     while len(found) < count:
         turn = narrow if len(found) % 2 == 0 else whole
@@ -67,3 +68,9 @@ def draw_networks(tables: "CostTables", count: int, *, seed: int) -> Draw:
             break
         found.append(following)
     return Draw(tuple(found), band)
+
+
+def _distinct(rows: "Rows") -> "Rows":
+    """`rows` [n, n_slots] without those that came before, in their order."""
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(first)]

@@ -149,24 +149,21 @@ class FidelityStudy:
         Networks not trained for want of time are left out. Raises NasError when fewer than four are there.
         """
         deadline = None if self.settings.minutes is None else time.monotonic() + 60 * self.settings.minutes
-        problems: list[str] = []
         everything = self._jobs(self.draw.networks)
         with self.run.folder.stage("fidelity"):
-            for title, make, kept, jobs in (
-                ("training networks alone", self._alone_evaluator, self._kept_alone, everything),
-                ("fine-tuning", self._tuning_evaluator, self._kept_tuned, self._jobs(self.tuned)),
-            ):
-                problems += self._worked(title, make, kept, jobs, deadline)
+            problems = self._worked(
+                "training networks alone", self._alone_evaluator, self._kept_alone, everything, deadline
+            )
+            tuned = self._jobs(self.tuned)
+            problems += self._worked("fine-tuning", self._tuning_evaluator, self._kept_tuned, tuned, deadline)
             done = {job.key for job in everything} - set(self._kept_alone.missing([job.key for job in everything]))
             judged = [one for one in self.draw.networks if one.network.fingerprint in done]
             if len(judged) < FEWEST:
                 why = "; ".join(problems[:3]) or "the time budget is over: call again to go on"
                 raise NasError(f"only {len(judged)} of {len(everything)} networks were trained alone: {why}")
-            for title, make, kept in (
-                ("evaluating inherited weights", self._inherited_evaluator, self._kept_inherited),
-                ("zero-cost scores", self._scores_evaluator, self._kept_scores),
-            ):
-                problems += self._worked(title, make, kept, self._jobs(judged), None)
+            jobs = self._jobs(judged)
+            problems += self._worked("inherited errors", self._inherited_evaluator, self._kept_inherited, jobs, None)
+            problems += self._worked("zero-cost scores", self._scores_evaluator, self._kept_scores, jobs, None)
             found = judge(
                 self._judged(judged),
                 planned=self.settings.nets,
@@ -282,7 +279,9 @@ class FidelityStudy:
         if len(self.draw.networks) < self.settings.nets:
             notes.append(f"The space has {len(self.draw.networks)} distinct networks only.")
         if len(judged) + len(problems) < len(self.draw.networks):
-            notes.append(f"{len(judged)} of {len(self.draw.networks)} networks are trained so far; call again to go on.")
+            notes.append(
+                f"{len(judged)} of {len(self.draw.networks)} networks are trained so far; call again to go on."
+            )
         inside = sum(one.in_band for one in judged)
         if inside < len(judged) // 2:
             notes.append(f"Only {inside} networks lie in the band, whose ends are {BAND_RATIO} apart.")

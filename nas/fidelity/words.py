@@ -26,9 +26,11 @@ def sentences(found: Fidelity) -> list[str]:
         f"Among the {best.in_band.count} of {low} to {high} M MACs, where size tells little, tau is "
         f"{best.in_band.kendall.text()}.",
     ]
-    for ranker in found.rankers:
-        if ranker.name in COUNTED:
-            said.append(f"Tau {verdict(ranker.ahead)} that of {NAMES[ranker.name]}: {ranker.ahead.text()}.")
+    said += [
+        f"That tau {verdict(ranker.ahead)} that of {NAMES[ranker.name]}: ahead by {ranker.ahead.text()}."
+        for ranker in found.rankers
+        if ranker.name in COUNTED
+    ]
     said.append(
         f"The mean error is {_percent(found.inherited_error)} with inherited weights and {_percent(found.alone_error)} "
         f"after training alone.{'' if found.gap is None else f' {_gap(found.gap)}'}"

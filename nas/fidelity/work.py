@@ -30,7 +30,7 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class AloneEvaluator:
-    """Validation error of networks that are trained alone: from fresh weights, or from those in `starts` by their id."""
+    """Validation error of networks trained alone: from fresh weights, or from those in `starts` by their id."""
 
     space: Buildable
     task: "LearningTask"

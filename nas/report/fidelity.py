@@ -17,7 +17,9 @@ def fidelity_section(found: Fidelity | None, command: str) -> str:
         "<p>Along a dimension every pair of networks weighs as much as it differs there, of all choices that both "
         "make.</p>"
     )
-    return drawn + said + _table(ranker_rows(found), "Ways to rank") + about + _table(dimension_rows(found), "Dimensions")
+    return (
+        drawn + said + _table(ranker_rows(found), "Ways to rank") + about + _table(dimension_rows(found), "Dimensions")
+    )
 
 
 def _table(rows: list[dict[str, str]], label: str) -> str:

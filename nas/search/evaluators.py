@@ -170,8 +170,8 @@ class HardwareOnly:
 class TrainingEvaluator:
     """Validation error of each architecture after a training of its own, from its own initial weights.
 
-    SGD with Nesterov momentum, one epoch of warm-up (at most a fifth of the training), then a cosine to 5 % of the rate,
-    as supernets are trained.
+    SGD with Nesterov momentum, one epoch of warm-up (at most a fifth of the training), then a cosine that does not fall
+    below 5 % of the rate, as supernets are trained.
     """
 
     space: Buildable

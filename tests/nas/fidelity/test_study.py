@@ -20,15 +20,14 @@ from nas.supernet.train import TrainSettings
 from nas.supernet.zero_cost import zero_cost_scores
 from predictors.counts import count_network
 from search_spaces.errors import NasError
+from tests.nas.fidelity.worlds import recipe
 
 SETTINGS = FidelitySettings(nets=6, epochs=1, tuned=2, tuned_epochs=1, workers=1)
 
 
 @pytest.fixture(scope="module")
-def found(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Fidelity:
-    from tests.nas.fidelity.conftest import recipe
-
-    return FidelityStudy(Run(RunFolder(trained), recipe()), SETTINGS).measure()
+def found(run: Run) -> Fidelity:
+    return FidelityStudy(run, SETTINGS).measure()
 
 
 def test_every_figure_is_the_plain_one(run: Run, found: Fidelity) -> None:
@@ -91,6 +90,9 @@ def test_other_weights_are_judged_anew_but_alone_stays_alone(run: Run, found: Fi
         for tensor in run.trained_supernet.tensors.values():
             tensor.mul_(0.5)
     changed = FidelityStudy(run, SETTINGS)
+    with torch.no_grad():
+        for tensor in run.trained_supernet.tensors.values():
+            tensor.mul_(2.0)
     keys = [one.fingerprint for one in found.networks]
     assert changed._kept_inherited.missing(keys) == keys
     assert other._kept_inherited.missing(keys) == []
@@ -153,8 +155,6 @@ def test_refusals(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_without_trained_weights_is_refused(tmp_path: Path) -> None:
-    from tests.nas.fidelity.conftest import recipe
-
     folder = RunFolder(tmp_path / "untrained")
     folder.create(recipe())
     with pytest.raises(NasError, match="holds no trained weights"):

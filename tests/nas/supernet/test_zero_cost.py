@@ -71,9 +71,7 @@ def test_synflow_is_conserved_from_layer_to_layer() -> None:
 
 def test_synflow_leaves_norms_out() -> None:
     module = WithEverything()
-    without = nn.Sequential(
-        *(module.body[i] for i in (0, 2, 4, 5)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), module.head
-    )
+    without = nn.Sequential(*(module.body[i] for i in (0, 2, 4, 5)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), module.head)
     expected = synflow(without, batch())
     with torch.no_grad():
         module.body[1].weight.zero_()
