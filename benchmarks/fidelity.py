@@ -5,8 +5,9 @@
 
 The space is that of the recipe cifar10 (`--recipe`), the images a stratified part of CIFAR-10 (JPEG), a third of it
 for validation. The draw is that of `nas fidelity` with the same seed: every other network lies in one band of MACs, its
-ends 1.3 apart. Each is trained alone for as many epochs as the sandwich, by the same schedule. Other rules get as much training time as
-the sandwich takes, measured on a few steps of each. After `--minutes` nothing more is begun; the same command goes on.
+ends 1.3 apart. Each is trained alone for as many epochs as the sandwich, by the same schedule. Other rules get as much
+training time as the sandwich takes, measured on a few steps of each. After `--minutes` nothing more is begun; the same
+command goes on.
 
 `kendall_tau` and `kendall_tau_in_band` are those of inherited against own validation accuracy, with bootstrap intervals
 under `where`; the baselines are other rankers on the same networks. `ahead_of_macs` and `ahead_of_params` are
@@ -132,21 +133,21 @@ def print_figures(found: Fidelity, where: Mapping[str, Detail]) -> None:
     _print_tau("kendall_tau_in_band", best.in_band, {ranker.name: ranker.in_band for ranker in others}, where)
     for ranker in others:
         if ranker.name in ("macs", "params") and ranker.ahead.value is not None:
-            in_band = {f"in_band_{end}": value for end, value in _ends(ranker.ahead_in_band).items()}
+            in_band = {f"ahead_in_band_{end}": value for end, value in _ends(ranker.ahead_in_band).items()}
             print_figure(
                 f"ahead_of_{ranker.name}",
                 ranker.ahead.value,
                 "",
-                where={**where, **_ends(ranker.ahead), "in_band": ranker.ahead_in_band.value, **in_band},
+                where={**where, **_ends(ranker.ahead), "ahead_in_band": _four(ranker.ahead_in_band.value), **in_band},
             )
-    if found.gap is not None and found.gap.closed is not None:
-        gap = found.gap
+    gap = found.gap
+    if gap is not None and gap.closed is not None:
         tuned: dict[str, Detail] = {
             "fine_tuned": gap.networks,
             "fine_tuning_epochs": gap.epochs,
             "tuned_error": round(gap.tuned_error, 4),
-            "tau_tuned": gap.tuned.kendall.value,
-            "tau_before": gap.inherited.kendall.value,
+            "tau_tuned": _four(gap.tuned.kendall.value),
+            "tau_before": _four(gap.inherited.kendall.value),
         }
         print_figure("gap_closed", gap.closed, "share", where={**where, **tuned})
 
@@ -155,12 +156,16 @@ def _print_tau(name: str, own: Agreement, rivals: Mapping[str, Agreement], where
     baseline = {rival: one.kendall.value for rival, one in rivals.items() if one.kendall.value is not None}
     tau = own.kendall.value
     if tau is not None:
-        about = {**where, **_ends(own.kendall), "spearman": own.spearman.value}
+        about = {**where, **_ends(own.kendall), "spearman": _four(own.spearman.value)}
         print_figure(name, tau, "", baseline=baseline, where=about)
 
 
 def _ends(found: Correlation) -> dict[str, Detail]:
-    return {"low": found.low, "high": found.high}
+    return {"low": _four(found.low), "high": _four(found.high)}
+
+
+def _four(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,7 +15,6 @@ inherited weights and statistics of its own.
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,8 @@ import torch
 from benchmarks.fidelity import data_file
 from benchmarks.figures import Detail, print_figure, tell
 from benchmarks.supernets import end_of, epoch_seconds, fresh, opened, trained
+from benchmarks.table_files import read_table
+from benchmarks.tables import Table
 from nas.console import progress
 from nas.fidelity.ranking import agreement
 from nas.fidelity.work import Job, Kept, ScoresEvaluator, work_off
@@ -75,16 +76,13 @@ class DeviceEvaluator:
         return {"error": error_of(network, ready, self.task, self.task.validation_batches(BATCH))}
 
 
-def drawn_codes(table: Mapping[str, Mapping[str, Any]], space: SearchSpace, count: int, seed: int) -> dict[str, str]:
-    """{fingerprint: code} of `count` distinct networks of the table, drawn by `seed`; of twins the first code."""
-    first: dict[str, str] = {}
-    for code in sorted(table):
-        first.setdefault(space.build(from_code(code)).fingerprint, code)
-    names = sorted(first, key=first.__getitem__)
-    if count > len(names):
-        raise NasError(f"{count} networks were asked for; the table has {len(names)} distinct ones")
-    chosen = np.random.default_rng(seed).choice(len(names), size=count, replace=False)
-    return {names[i]: first[names[i]] for i in sorted(chosen.tolist())}
+def drawn(table: Table, count: int, seed: int) -> dict[str, float]:
+    """{code: published error} of `count` distinct networks of the table, drawn by `seed`."""
+    errors, rows = table.figures["error"], table.space.all_rows
+    if count > len(rows):
+        raise NasError(f"{count} networks were asked for; the table has {len(rows)} distinct ones")
+    chosen = sorted(np.random.default_rng(seed).choice(len(rows), size=count, replace=False).tolist())
+    return {"".join(map(str, rows[i].tolist())): float(errors[i]) for i in chosen}
 
 
 def recipe_for(given: argparse.Namespace, epochs: int) -> Recipe:
@@ -158,11 +156,9 @@ def scores_evaluator(run: Run) -> Evaluator:
     return ScoresEvaluator(run.space, Arrays.of((images.cpu(), labels.cpu())))
 
 
-def judged(
-    run: Run, codes: Mapping[str, str], given: argparse.Namespace, deadline: float | None
-) -> list[dict[str, Any]]:
+def judged(run: Run, codes: Sequence[str], given: argparse.Namespace, deadline: float | None) -> list[dict[str, Any]]:
     """Error and scores of those networks of `codes` that the time allows, each kept in the folder."""
-    jobs = [Job(key, from_code(code), given.seed) for key, code in codes.items()]
+    jobs = [Job(code, from_code(code), given.seed) for code in codes]
     about = {"data": run.task.fingerprint, "seed": given.seed}
     weights = {"epochs": run.recipe.supernet.epochs, "calibration": CALIBRATION}
     errors = Kept(run.path / "networks", "error", about | weights)
@@ -171,8 +167,8 @@ def judged(
     _work_off("inherited errors", lambda: error_evaluator(run, given), jobs, errors, here, deadline)
     _work_off("zero-cost scores", lambda: scores_evaluator(run), jobs, scores, given.workers, deadline)
     rows = []
-    for key, code in codes.items():
-        error, score = errors.get(key), scores.get(key)
+    for code in codes:
+        error, score = errors.get(code), scores.get(code)
         if error is not None and score is not None:
             rows.append({"code": code, **score, **error})
     return rows
@@ -189,9 +185,11 @@ def _work_off(
             tell(problem)
 
 
-def report(rows: Sequence[Mapping[str, Any]], table: Mapping[str, Mapping[str, Any]], run: Run, seed: int) -> None:
+def report(
+    rows: Sequence[Mapping[str, Any]], published: Mapping[str, float], run: Run, given: argparse.Namespace
+) -> None:
     """Print the figure over the networks in `rows`."""
-    truth = [float(table[row["code"]]["mean_acc"]) for row in rows]
+    truth, seed = [-published[row["code"]] for row in rows], given.seed
     names = [name for name in rows[0] if name not in ("code", "error", "seconds") and all(name in row for row in rows)]
     rivals = {name: agreement([row[name] for row in rows], truth, seed=seed).kendall.value for name in names}
     found = agreement([-row["error"] for row in rows], truth, seed=seed)
@@ -201,11 +199,10 @@ def report(rows: Sequence[Mapping[str, Any]], table: Mapping[str, Mapping[str, A
     where: dict[str, Detail] = {
         "rule": supernet.rule,
         "networks": len(rows),
-        "of_distinct": 3969,
         "seed": seed,
-        "low": found.kendall.low,
-        "high": found.kendall.high,
-        "spearman": found.spearman.value,
+        "low": _four(found.kendall.low),
+        "high": _four(found.kendall.high),
+        "spearman": _four(found.spearman.value),
         "images": run.recipe.task.limit,
         "validation_images": len(run.task.validation_indices),
         "epochs": supernet.epochs,
@@ -213,22 +210,22 @@ def report(rows: Sequence[Mapping[str, Any]], table: Mapping[str, Mapping[str, A
         "learning_rate": supernet.learning_rate,
         "training_seconds": round(run.folder.state()["train"]["seconds"]),
         "mean_error": round(float(np.mean([row["error"] for row in rows])), 4),
-        "device": run.path.name.rpartition("-")[2],
+        "device": given.device,
     }
     baseline = {name: value for name, value in rivals.items() if value is not None}
     print_figure("kendall_tau", found.kendall.value, "", baseline=baseline, where=where)
 
 
-def read_published(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The published table: code to figures."""
+def _four(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def read_published(given: argparse.Namespace) -> Table:
+    """The distinct networks of the published table."""
     if given.table is None and "NAS_DATA" not in os.environ:
         raise NasError(f"give --table FILE, or set NAS_DATA to the folder that holds {TABLE}")
     path = Path(os.environ["NAS_DATA"]) / TABLE if given.table is None else given.table
-    try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise NasError(f"{path} cannot be read as the table of NAS-Bench-Macro: {error}") from None
-    return found
+    return read_table(path).table(["error"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -255,12 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = opened(given.folder / recipe.name, recipe, device=given.device)
     if not trained(run, deadline=deadline):
         return
-    codes = drawn_codes(table, run.space, given.nets, given.seed)
-    rows = judged(run, codes, given, deadline)
+    published = drawn(table, given.nets, given.seed)
+    rows = judged(run, list(published), given, deadline)
     if len(rows) < given.nets:
         tell(f"{len(rows)} of {given.nets} networks are judged; call again to go on")
         return
-    report(rows, table, run, given.seed)
+    report(rows, published, run, given)
 
 
 if __name__ == "__main__":

@@ -92,12 +92,10 @@ class FidelityStudy:
     @cached_property
     def alone(self) -> "TrainSettings":
         """How each network is trained alone: as the supernet was."""
-        from nas.supernet.checkpoint import load_checkpoint
         from nas.supernet.train import TrainSettings
 
         section = self.run.recipe.supernet
         epochs = self.settings.epochs or section.epochs
-        found = load_checkpoint(self.run.folder.supernet)
         return TrainSettings(
             epochs=epochs,
             batch_size=section.batch_size,
@@ -105,8 +103,16 @@ class FidelityStudy:
             weight_decay=section.weight_decay,
             label_smoothing=section.label_smoothing,
             warmup_epochs=min(section.warmup_epochs, epochs / 5),
-            precision="bf16" if found is not None and found[1].get("bf16") else "fp32",
+            precision="bf16" if self._trained.get("bf16") else "fp32",
         )
+
+    @cached_property
+    def _trained(self) -> dict[str, Any]:
+        """What the supernet's last checkpoint says of its training."""
+        from nas.supernet.checkpoint import load_checkpoint
+
+        found = load_checkpoint(self.run.folder.supernet)
+        return {} if found is None else found[1]
 
     @property
     def tuning(self) -> "TrainSettings":
@@ -276,6 +282,8 @@ class FidelityStudy:
 
     def _notes(self, judged: Sequence[DrawnNetwork], problems: Sequence[str]) -> list[str]:
         notes = list(problems)
+        if not self._trained.get("finished"):
+            notes.append("The supernet is not trained to its end yet.")
         if len(self.draw.networks) < self.settings.nets:
             notes.append(f"The space has {len(self.draw.networks)} distinct networks only.")
         if len(judged) + len(problems) < len(self.draw.networks):
