@@ -322,9 +322,10 @@ def learning_rate(settings: TrainSettings, position: int, steps_per_epoch: int) 
 
 
 def _parameter_groups(supernet: Supernet, weight_decay: float) -> list[dict[str, Any]]:
-    from nas.supernet.alone import parameter_groups
-
-    return parameter_groups(supernet.tensors.values(), weight_decay)
+    decayed = [tensor for tensor in supernet.tensors.values() if tensor.ndim > 1]
+    spared = [tensor for tensor in supernet.tensors.values() if tensor.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 def load_trained(supernet: Supernet, folder: Path) -> bool:
