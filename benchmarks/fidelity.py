@@ -186,7 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     deadline = end_of(given.minutes)
     given.data = data_file(given.data)
     for rule in given.rules.split(","):
-        measure(recipe_for(rule, given, epochs=epochs_of(rule, given)), given, deadline)
+        try:
+            measure(recipe_for(rule, given, epochs=epochs_of(rule, given)), given, deadline)
+        except NasError as error:
+            tell(f"{rule}: {error}")
 
 
 if __name__ == "__main__":

@@ -89,8 +89,7 @@ def synflow(module: nn.Module, batch: Batch) -> float:
     weights = {name: size.requires_grad_() for name, size in sizes.items() if size.ndim > 1}
     ones = torch.ones_like(batch[0][:1], dtype=torch.float64)
     with _evaluating(module), _Probe("none"):
-        buffers = {name: _double(buffer) for name, buffer in module.named_buffers()}
-        total = _main(torch.func.functional_call(module, {**buffers, **sizes}, (ones,))).sum()
+        total = _main(torch.func.functional_call(module, {**_doubled(module), **sizes}, (ones,))).sum()
     slopes = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     terms = zip(weights.values(), slopes, strict=True)
     return sum(float((weight.detach() * slope).sum()) for weight, slope in terms if slope is not None)
@@ -100,14 +99,14 @@ def jacobian_covariance(module: nn.Module, batch: Batch) -> float | None:
     """Minus the sum of log(v + k) + 1/(v + k) over eigenvalues v of the correlations of the images' Jacobians.
 
     The Jacobian of an image is the gradient of the summed outputs by its pixels; k is 1e-5. The more alike the
-    Jacobians, the less. `None` where one of them is constant. Source: Mellor et al., Neural architecture search
-    without training, first version, 2020 (jacob_cov).
+    Jacobians, the less. In double precision, since eigenvalues may be as good as 0. `None` where one of them is
+    constant. Source: Mellor et al., Neural architecture search without training, first version, 2020 (jacob_cov).
     """
-    images = batch[0].detach().clone().requires_grad_()
+    images = batch[0].detach().double().requires_grad_()
     with _evaluating(module), _Probe("batch"):
-        total = _main(module(images)).sum()
+        total = _main(torch.func.functional_call(module, _doubled(module), (images,))).sum()
     (slopes,) = torch.autograd.grad(total, images)
-    correlations = torch.corrcoef(slopes.flatten(1).double())
+    correlations = torch.corrcoef(slopes.flatten(1))
     if not bool(correlations.isfinite().all()):
         return None
     values = torch.linalg.eigvalsh(correlations) + _JACOBIAN_SHIFT
@@ -196,6 +195,12 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in before:
             part.training = training
+
+
+def _doubled(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers of `module` by name, floating ones in double precision and without gradients."""
+    held = {**dict(module.named_buffers()), **dict(module.named_parameters())}
+    return {name: _double(tensor.detach()) for name, tensor in held.items()}
 
 
 def _double(tensor: Tensor) -> Tensor:
