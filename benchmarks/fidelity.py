@@ -1,13 +1,13 @@
 """How far the ranking of a supernet can be trusted on real images: 30 subnets trained alone, each training rule.
 
-    python -m benchmarks.fidelity [--rules sandwich] [--images 15000] [--epochs 30] [--nets 30] [--seed 0]
+    python -m benchmarks.fidelity [--rules sandwich] [--images 15000] [--epochs 20] [--nets 30] [--seed 0]
         [--minutes 120] [--workers 2] [--folder runs/benchmark_fidelity] [--data FILE]
 
 The space is that of the recipe cifar10 (`--recipe`), the images a stratified part of CIFAR-10 (JPEG), a third of it
 for validation. The draw is that of `nas fidelity` with the same seed: every other network lies in one band of MACs, its
-ends 1.3 apart. Each is trained alone for as many epochs as the sandwich, by the same schedule. Other rules get as much
-training time as the sandwich takes, measured on a few steps of each. After `--minutes` nothing more is begun; the same
-command goes on.
+ends 1.3 apart, the others evenly over the range of MACs. Each is trained alone for as many epochs as the sandwich, by
+the same schedule. Other rules get as much training time as the sandwich takes, measured on a few steps of each. After
+`--minutes` nothing more is begun; the same command goes on.
 
 `kendall_tau` and `kendall_tau_in_band` are those of inherited against own validation accuracy, with bootstrap intervals
 under `where`; the baselines are other rankers on the same networks. `ahead_of_macs` and `ahead_of_params` are
@@ -15,6 +15,7 @@ differences of tau with their intervals; `gap_closed` is the share of the gap to
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,9 @@ def recipe_for(rule: str, given: argparse.Namespace, *, epochs: int) -> Recipe:
     return recipe_from(
         {
             "name": rule,
-            "space": load_recipe(given.recipe).space.model_dump(exclude_none=True),
+            "space": load_recipe(given.recipe, [f"task.data={json.dumps(given.data)}"]).space.model_dump(
+                exclude_none=True
+            ),
             "task": {"data": given.data, "limit": given.images, "validation_share": VALIDATION_SHARE},
             "supernet": {
                 "rule": rule,
@@ -173,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rules", "--rule", default=REFERENCE, help="training rules, with commas")
     parser.add_argument("--images", type=int, default=15_000, help="of CIFAR-10's training part")
-    parser.add_argument("--epochs", type=int, default=30, help="of the sandwich, and of each network alone")
+    parser.add_argument("--epochs", type=int, default=20, help="of the sandwich, and of each network alone")
     parser.add_argument("--nets", type=int, default=30)
     parser.add_argument("--tuned", type=int, default=10, help="networks whose inherited weights are fine-tuned")
     parser.add_argument("--seed", type=int, default=0)

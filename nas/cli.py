@@ -399,7 +399,9 @@ def fit(
 @app.command()
 def fidelity(
     run: RunName,
-    nets: Annotated[int, typer.Option(help="Networks trained alone, half of them in one narrow band of MACs.")] = 30,
+    nets: Annotated[
+        int, typer.Option(help="Networks trained alone: half in a narrow band of MACs, half over their range.")
+    ] = 30,
     epochs: Annotated[int | None, typer.Option(help="Of each; without it, as many as the supernet's.")] = None,
     tuned: Annotated[
         int | None, typer.Option("--fine-tune", help="Networks whose inherited weights are fine-tuned; else a third.")

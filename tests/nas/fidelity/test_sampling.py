@@ -1,5 +1,6 @@
 """The draw of networks: distinct, repeatable, half of them in one narrow band of MACs."""
 
+import numpy as np
 import pytest
 
 from nas.costs import Costs
@@ -30,7 +31,16 @@ def test_half_lie_in_the_band_and_all_differ(tables: CostTables) -> None:
         assert one.macs == count_network(one.network).total["macs"]
         assert one.in_band == (low <= one.macs <= high)
         assert tables.compiled.space.build(one.architecture).id == one.network.id
-    assert not all(one.in_band for one in found.networks)
+
+
+def test_the_others_reach_both_ends_of_the_range(tables: CostTables) -> None:
+    found = draw_networks(tables, 24, seed=0)
+    ends = np.stack([tables.extreme(("macs",), largest=largest) for largest in (False, True)])
+    low, high = np.log(tables.score(ends, ("macs",))["macs"])
+    shares = sorted((np.log(one.macs) - low) / (high - low) for one in found.networks[1::2])
+    assert -1e-9 < shares[0] < 0.15
+    assert 0.85 < shares[-1] < 1 + 1e-9
+    assert max(np.diff(shares)) < 0.25
 
 
 def test_the_seed_decides(tables: CostTables) -> None:
