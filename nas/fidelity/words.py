@@ -20,14 +20,14 @@ def sentences(found: Fidelity) -> list[str]:
     best = found.supernet
     low, high = (f"{macs / 1e6:.3g}" for macs in found.band)
     said = [
-        f"{len(found.networks)} networks were trained alone for {found.epochs} epochs (draw {found.seed}). Inherited "
+        f"{len(found.networks)} networks were trained alone for {_epochs(found.epochs)} (draw {found.seed}). Inherited "
         f"weights order them with a Kendall's tau of {best.all.kendall.text()}, a Spearman's rho of "
         f"{best.all.spearman.text()}; in brackets the 95 % bootstrap interval.",
         f"Among the {best.in_band.count} of {low} to {high} M MACs, where size tells little, tau is "
         f"{best.in_band.kendall.text()}.",
     ]
     said += [
-        f"That tau {verdict(ranker.ahead)} that of {NAMES[ranker.name]}: ahead by {ranker.ahead.text()}."
+        f"Their tau {verdict(ranker.ahead)} that of {NAMES[ranker.name]}; the difference is {ranker.ahead.text()}."
         for ranker in found.rankers
         if ranker.name in COUNTED
     ]
@@ -69,13 +69,16 @@ def dimension_rows(found: Fidelity) -> list[dict[str, str]]:
 
 
 def _gap(gap: Gap) -> str:
-    epochs = f"{gap.epochs} epoch{'s' if gap.epochs > 1 else ''}"
     closed = "there is no gap to close" if gap.closed is None else f"that closes {100 * gap.closed:.0f} % of the gap"
     return (
-        f"Of {gap.networks} networks the inherited weights were fine-tuned for {epochs}, from "
+        f"Of {gap.networks} networks the inherited weights were fine-tuned for {_epochs(gap.epochs)}, from "
         f"{_percent(gap.inherited_error)} to {_percent(gap.tuned_error)} against {_percent(gap.alone_error)} alone: "
         f"{closed}; tau goes from {gap.inherited.kendall.text()} to {gap.tuned.kendall.text()}."
     )
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _percent(share: float) -> str:

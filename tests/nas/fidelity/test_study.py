@@ -113,7 +113,7 @@ def test_the_budget_is_said(run: Run, found: Fidelity) -> None:
 
 def test_sentences_and_tables(found: Fidelity) -> None:
     said = " ".join(sentences(found))
-    assert said.startswith("6 networks were trained alone for 1 epochs (draw 0).")
+    assert said.startswith("6 networks were trained alone for 1 epoch (draw 0).")
     assert "that of MACs" in said
     assert "fine-tuned for 1 epoch," in said
     assert [row["ranked by"] for row in ranker_rows(found)][:3] == ["inherited weights", "MACs", "parameters"]
