@@ -410,6 +410,47 @@ def fit(
     typer.echo(done.text())
 
 
+@app.command()
+def fidelity(
+    run: RunName,
+    nets: Annotated[
+        int, typer.Option(help="Networks trained alone: half in a narrow band of MACs, half over their range.")
+    ] = 30,
+    epochs: Annotated[int | None, typer.Option(help="Of each; without it, as many as the supernet's.")] = None,
+    tuned: Annotated[
+        int | None, typer.Option("--fine-tune", help="Networks whose inherited weights are fine-tuned; else a third.")
+    ] = None,
+    tuned_epochs: Annotated[int, typer.Option("--fine-tune-epochs", help="Epochs of that.")] = 3,
+    workers: Annotated[int | None, typer.Option(help="Processes that train; without it, as the search's.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="After so many no network is begun.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw and the trainings.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained and how long.")] = False,
+) -> None:
+    """Tell how far the ranking of a run's supernet can be trusted: train some of its networks alone and compare.
+
+    Finished networks are kept in the run: after Ctrl-C or a time budget, call again to go on.
+
+    Example: `nas fidelity quickstart --nets 30`
+    """
+    from nas.cli_runs import judge_ranking
+    from nas.fidelity.study import FidelitySettings
+
+    judge_ranking(
+        run,
+        FidelitySettings(
+            nets=nets,
+            epochs=epochs,
+            tuned=tuned,
+            tuned_epochs=tuned_epochs,
+            workers=workers,
+            minutes=minutes,
+            seed=seed,
+        ),
+        dry_run=dry_run,
+        say=typer.echo,
+    )
+
+
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return `rows` as aligned plain text with a header; columns in the order of first use."""
     columns = list(dict.fromkeys(key for row in rows for key in row))

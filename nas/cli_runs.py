@@ -1,10 +1,11 @@
 """What the commands on a finished or stopped run do: open it, search it again, print its front."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nas.api import finish, open_run
 from nas.console import log_to
+from nas.fidelity.study import FidelitySettings
 from nas.pipeline import Run
 from nas.recipe import Recipe, load_recipe
 from nas.warm import named_searches
@@ -88,6 +89,30 @@ def train(name: str) -> bool:
         )
     with log_to(run.path / "log.txt"):
         return run.train()
+
+
+def judge_ranking(name: str, settings: FidelitySettings, *, dry_run: bool, say: Callable[[str], None]) -> None:
+    """Hold the supernet of the run called `name` against networks trained alone; say the budget, then the outcome.
+
+    The report is written anew. A dry run says the budget alone.
+    """
+    from nas.cli import text_table
+    from nas.fidelity.study import FidelityStudy
+    from nas.fidelity.words import dimension_rows, ranker_rows, sentences
+
+    run = open_run(name)
+    study = FidelityStudy(run, settings)
+    for line in study.estimate():
+        say(line)
+    if dry_run:
+        return
+    with log_to(run.path / "log.txt"):
+        found = study.measure()
+        for line in sentences(found):
+            say(line)
+        for rows in (ranker_rows(found), dimension_rows(found)):
+            say(text_table(rows))
+        say(f"report: {report_path(run)}")
 
 
 def report_path(run: Run) -> Path:

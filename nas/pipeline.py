@@ -20,6 +20,7 @@ from search_spaces.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     from nas.devices import DeviceCosts, DeviceTables
+    from nas.fidelity import Fidelity
     from nas.modules import Weights
     from nas.runtimes.meter import Meter
     from nas.search.domain import Domain, Rows
@@ -330,6 +331,27 @@ class Run:
             weights = self.trained_supernet.weights_for(network)
         batches = self.task.calibration_batches(self.recipe.search.recalibration_batches, CALIBRATION_SIZE)
         return self.trained_supernet.extract(network, calibrate(network, weights, batches))
+
+    def fidelity(
+        self,
+        *,
+        nets: int = 30,
+        epochs: int | None = None,
+        minutes: float | None = None,
+        seed: int = 0,
+        say: Callable[[str], None] = print,
+    ) -> "Fidelity":
+        """How far the supernet's ranking can be trusted: `nets` of its networks trained alone, as long by default.
+
+        What that takes is said first. Finished networks are kept in the run, so that a second call goes on after
+        `minutes`; the result is in fidelity.json and in the next report. NasError before the supernet is trained.
+        """
+        from nas.fidelity.study import FidelitySettings, FidelityStudy
+
+        study = FidelityStudy(self, FidelitySettings(nets=nets, epochs=epochs, minutes=minutes, seed=seed))
+        for line in study.estimate():
+            say(line)
+        return study.measure()
 
     def domain(self, limits: Mapping[str, float]) -> "Domain":
         """What is known without evaluation, under `limits`."""

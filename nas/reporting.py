@@ -35,6 +35,7 @@ KERNELS_SHOWN = 100
 def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
     """Everything the page shows of `run`; parts that do not exist yet are left empty."""
     from nas.devices import figures_beside, units
+    from nas.fidelity.study import kept_fidelity
     from nas.margins import kept_margins
     from nas.search.importance import importances
     from nas.warm import notes as warm_notes
@@ -67,6 +68,7 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
         importances=importances(evaluations, recipe.search.objectives),
         training=_training(run),
         predictor=_predictor(run),
+        fidelity=kept_fidelity(run.path),
         architectures=tuple(detail(run, Architecture.of(entry.picks)) for entry in front[:DETAILS]),
         stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
         recipe_toml=run.asked.to_toml(),

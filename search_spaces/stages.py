@@ -149,16 +149,17 @@ def stagewise(
     *,
     stages: Sequence[Stage],
     resolutions: Sequence[int] | None = None,
-    stem_width: int = 16,
+    stem_width: Option = 16,
     stem_stride: int = 1,
-    head_width: int = 0,
+    head_width: Option = 0,
     dropout: float = 0.0,
     act: str = "relu",
     name: str = "stagewise",
 ) -> SearchSpace:
     """Stem, stages, optional 1x1 head, classifier, over inputs of shape (channels, height, width).
 
-    Choices are called `resolution`, `stage<i>.width`, `stage<i>.depth` and `stage<i>.block<j>.<parameter>`.
+    Stem and head may have several widths too, to be picked; a head of width 0 is left out. Choices are called
+    `resolution`, `stem.width`, `head.width`, `stage<i>.width`, `stage<i>.depth` and `stage<i>.block<j>.<parameter>`.
     """
     _check(stages)
     channels, size = input_shape[0], input_shape[1]
@@ -167,7 +168,8 @@ def stagewise(
     def space(net: NetworkBuilder, pick: Pick) -> Tensor:
         side = pick("resolution", sizes)
         x = net.input(channels, side, side)
-        x = conv_norm_act(net, x, stem_width, stride=stem_stride, act=act, name="stem")
+        stem = _pick_or_fixed(OpenScope("stem", pick), "width", stem_width)
+        x = conv_norm_act(net, x, stem, stride=stem_stride, act=act, name="stem")
         for i, stage in enumerate(stages):
             outer = OpenScope(f"stage{i}", pick)
             width = _pick_or_fixed(outer, "width", stage.width)
@@ -178,8 +180,9 @@ def stagewise(
                     x = _transition(net, x, stage, width, stride)
                     chosen = _arguments(net, here, outer, stage, x, width)
                     x = _apply(net, x, stage, width, stride, chosen)
-        if head_width:
-            x = conv_norm_act(net, x, head_width, kernel=1, act=act, name="head")
+        head = _pick_or_fixed(OpenScope("head", pick), "width", head_width)
+        if head:
+            x = conv_norm_act(net, x, head, kernel=1, act=act, name="head")
         return classifier(net, x, classes, dropout=dropout)
 
     return SearchSpace(space, name=name)

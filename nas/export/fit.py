@@ -155,8 +155,11 @@ def _train(
 ) -> None:
     import torch
 
+    from nas.supernet.alone import parameter_groups
+
     steps = epochs * task.steps_per_epoch(batch_size)
-    optimizer = torch.optim.SGD(_groups(model), lr=rate, momentum=MOMENTUM, nesterov=True)
+    groups = parameter_groups(model.parameters(), WEIGHT_DECAY)
+    optimizer = torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, nesterov=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(steps))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
@@ -173,14 +176,6 @@ def _train(
                 schedule.step()
                 _tell(step, epoch, loss)
     model.eval()
-
-
-def _groups(model: "nn.Module") -> list[dict[str, Any]]:
-    """Parameters with and without weight decay: norms and biases go without."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
 
 
 def _schedule(steps: int) -> Callable[[int], float]:

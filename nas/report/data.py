@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.fidelity.result import Fidelity
+
 Value = str | int | float | bool
 Interval = tuple[float, float]
 BASELINE = "random"
@@ -198,6 +200,7 @@ class ReportData:
     it may be. importances: objective to choice name to importance (share of the explained variance).
     notes: sentences to show at the top, such as that the search was stopped early. beside: figures shown beside the
     objectives of the front. targets: where there are several, the front of each; `front` is then that of the worst.
+    fidelity: how far the supernet's ranking can be trusted, where that was measured.
     """
 
     name: str
@@ -211,6 +214,7 @@ class ReportData:
     importances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     training: tuple[TrainingRow, ...] = ()
     predictor: PredictorReport | None = None
+    fidelity: Fidelity | None = None
     architectures: tuple[ArchitectureDetail, ...] = ()
     stages: tuple[StageTime, ...] = ()
     recipe_toml: str = ""

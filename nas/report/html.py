@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any
 
 from nas.report import static
 from nas.report.data import ReportData
+from nas.report.fidelity import fidelity_section
 from nas.report.model import page_model
 from search_spaces.files import write_text
 
@@ -75,6 +77,7 @@ def _sections(data: ReportData) -> dict[str, str]:
         "spread": _spread(data),
         "architecture": _architecture(data),
         "tested": _tested(data),
+        "fidelity": fidelity_section(data.fidelity, f"nas fidelity {shlex.quote(data.run or data.name)}"),
         "training": _training(data),
         "predictor": _predictor(data),
         "time": _time(data),

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import quote
 
+from nas.fidelity.result import Fidelity
 from nas.report.data import (
     BASELINE,
     ArchitectureDetail,
@@ -93,6 +94,7 @@ def page_model(data: ReportData) -> dict[str, Json]:
         "importances": {name: _importance(found) for name, found in data.importances.items() if found},
         "training": _training(data.training),
         "predictor": _predictor(data.predictor),
+        "fidelity": _fidelity(data.fidelity),
         "architectures": {detail.id: _architecture(detail) for detail in data.architectures},
         "stages": [[stage.name, round(stage.seconds, 2), stage.state] for stage in data.stages],
         "export_command": f"nas export {shlex.quote(data.run or data.name)} --arch",
@@ -244,6 +246,20 @@ def _predictor(report: PredictorReport | None) -> dict[str, Json] | None:
         if None not in pair:
             groups.setdefault(row.group or "hold-out", []).append(pair)
     return {"groups": groups}
+
+
+def _fidelity(found: Fidelity | None) -> dict[str, Json] | None:
+    """Per group of networks (error alone, error with inherited or fine-tuned weights, picks in words)."""
+    if found is None:
+        return None
+    groups: dict[str, list[list[Json]]] = {"in the band of MACs": [], "elsewhere": [], "fine-tuned": []}
+    for network in found.networks:
+        words = "\n".join(picks_words(network.picks))
+        group = "in the band of MACs" if network.in_band else "elsewhere"
+        groups[group].append([slim(network.alone_error), slim(network.inherited_error), words])
+        if network.tuned_error is not None:
+            groups["fine-tuned"].append([slim(network.alone_error), slim(network.tuned_error), words])
+    return {name: rows for name, rows in groups.items() if rows}
 
 
 def _architecture(detail: ArchitectureDetail) -> dict[str, Json]:

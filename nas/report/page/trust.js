@@ -93,6 +93,27 @@ function drawPredictor() {
   Plotly.react("predictor", traces, layout({ xaxis: axis("measured (ms)"), yaxis: axis("predicted (ms)") }), config());
 }
 
+function drawFidelity() {
+  const groups = Object.entries(model.fidelity);
+  const all = groups.flatMap(([, rows]) => rows.flatMap(([own, inherited]) => [100 * own, 100 * inherited]));
+  const room = 0.05 * (Math.max(...all) - Math.min(...all)) || 1;
+  const ends = [Math.max(0, Math.min(...all) - room), Math.max(...all) + room];
+  const traces = [
+    { type: "scatter", mode: "lines", name: "equal", x: ends, y: ends, hoverinfo: "skip", line: { color: colour("quiet"), width: 1, dash: "dash" } },
+    ...groups.map(([name, rows], n) => ({
+      type: "scatter", mode: "markers", name, x: rows.map(([own]) => 100 * own), y: rows.map(([, inherited]) => 100 * inherited),
+      marker: { color: series(n + 1)[n], symbol: SYMBOLS[n], size: 9, opacity: 0.85 },
+      hovertext: rows.map(([, , words]) => plain(words).replace(/\n/g, "<br>")),
+      hovertemplate: "%{y:.2f} %, alone %{x:.2f} %<br>%{hovertext}<extra></extra>",
+    })),
+  ];
+  Plotly.react("fidelity", traces, layout({
+    xaxis: axisStyle("error after training alone (%)", { range: ends }),
+    yaxis: axisStyle("error with inherited weights (%)", { range: ends }),
+    showlegend: true,
+  }), config());
+}
+
 function drawStages() {
   const rows = [...model.stages].reverse();
   const target = byId("stages");
@@ -110,7 +131,7 @@ function drawStages() {
 }
 
 function setUpTrust() {
-  const parts = { hypervolume: drawHypervolume, tested: drawTested, training: drawTraining, predictor: drawPredictor, stages: drawStages };
+  const parts = { hypervolume: drawHypervolume, tested: drawTested, training: drawTraining, predictor: drawPredictor, fidelity: drawFidelity, stages: drawStages };
   for (const [name, draw] of Object.entries(parts)) {
     if (!byId(name)) continue;
     view(name, draw);

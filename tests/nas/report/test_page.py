@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nas.fidelity.judging import judge
+from nas.fidelity.result import JudgedNetwork
+from nas.fidelity.words import dimension_rows, ranker_rows, sentences
 from nas.report import (
     ArchitectureDetail,
     DiagramBlock,
@@ -107,6 +110,20 @@ def hostile() -> ReportData:
         predictor=PredictorReport(
             (HoldoutRow(1.0, 1.1, HOSTILE),), {HOSTILE: HOSTILE}, (HOSTILE,), ((HOSTILE,),), (HOSTILE,)
         ),
+        fidelity=judge(
+            [
+                JudgedNetwork(
+                    HOSTILE, HOSTILE, {HOSTILE: f"{HOSTILE}{i}"}, 1.0, 1.0, True, 0.1, 0.1, scores={HOSTILE: i}
+                )
+                for i in range(2)
+            ],
+            planned=2,
+            epochs=1,
+            tuned_epochs=1,
+            band=(1.0, 1.3),
+            seed=0,
+            notes=(HOSTILE,),
+        ),
         architectures=(ArchitectureDetail(entry.id, (row,), (block,)),),
         stages=(StageTime(HOSTILE, 1.0, HOSTILE),),
         recipe_toml=HOSTILE,
@@ -123,6 +140,9 @@ def test_the_file_holds_the_data_of_the_run(made_up: ReportData, tmp_path: Path)
     assert model["hypervolume"]["search"][-1][0] == 40  # type: ignore[index]
     assert model["training"]["epoch"] == list(range(1, 17))  # type: ignore[index]
     assert len(model["predictor"]["groups"]["depthwise"]) == 30  # type: ignore[index]
+    groups = model["fidelity"]
+    assert sum(len(groups[name]) for name in groups if name != "fine-tuned") == 16  # type: ignore[index,attr-defined]
+    assert len(groups["fine-tuned"]) == 5  # type: ignore[index]
     assert model["architectures"].keys() == {e.id for e in made_up.front}  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
 
@@ -134,6 +154,11 @@ def test_tables_are_complete_without_script(made_up: ReportData) -> None:
         assert f"{100 * (entry.values['error'] or 0):.2f}" in text
         assert f"{100 * (entry.test_error or 0):.2f}" in text
     assert "About 300 more measurements would halve the error." in text
+    assert made_up.fidelity is not None
+    for sentence in sentences(made_up.fidelity):
+        assert sentence in text
+    for row in (*ranker_rows(made_up.fidelity), *dimension_rows(made_up.fidelity)):
+        assert row["tau"] in text
     for words in ("2.13.0", 'name = "mobile"', "49 min 10 s", "values in use", "at most 900 KiB", "group size 8"):
         assert words in text
 
@@ -192,6 +217,7 @@ EMPTY_WORDS = (
     "No hypervolume was recorded",
     "No supernet was trained",
     "No learned predictor",
+    "Nothing was trained alone to compare with yet",
     "No stage has been timed",
     "No recipe was recorded",
     "No environment was recorded",
