@@ -71,7 +71,8 @@ class Meter:
                     continue
                 found = self.latency(network, seconds=seconds)
                 if step is not None:
-                    step.advance(float(i not in best), note=f"disturbed ones again, {turn} of {rounds - 1}" * (turn > 0))
+                    note = f"disturbed ones again, {turn} of {rounds - 1}" if turn else ""
+                    step.advance(float(i not in best), note=note)
                 best[i] = min(found, best.get(i, found), key=lambda one: (self.doubt(one), one.median_ms))
         doubted = sum(self.doubt(found) > 0 for found in best.values())
         if doubted:
