@@ -3,12 +3,13 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
@@ -62,6 +63,7 @@ for line in sys.stdin:
     _, status = os.waitpid(child, 0)
     print("ended", os.waitstatus_to_exitcode(status), flush=True)
 """
+SOONEST = 0.01
 ways = pytest.mark.parametrize("way", WAYS)
 
 
@@ -162,22 +164,29 @@ def answer(process: "subprocess.Popen[str]", word: str) -> int:
 
 
 def kill_until_finished(process: "subprocess.Popen[str]", folder: Path, settings: TrainSettings, kills: int) -> int:
-    """Train in `folder`, killed at random moments until it ends or `kills` are done; how many kills struck."""
-    rng, struck = random.Random(repr(settings)), 0
+    """Train in `folder`, killed at random moments until it ends or `kills` are done; how many kills struck.
+
+    After a kill that came too late training begins anew, and the next kills come sooner.
+    """
+    rng, struck, latest = random.Random(repr(settings)), 0, 0.3
     assert process.stdin is not None
-    for attempt in range(kills + 1):
+    while True:
         process.stdin.write(f"{folder} {asdict(settings)!r}\n")
         process.stdin.flush()
         child = answer(process, "started")
-        if attempt < kills:
-            time.sleep(rng.uniform(0.0, 0.3))
-            os.kill(child, signal.SIGKILL)
+        if struck < kills:
+            time.sleep(rng.uniform(0.0, latest))
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         code = answer(process, "ended")
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        struck += 1
-    return struck
+        if code == -signal.SIGKILL:
+            struck += 1
+        elif struck == 0 and latest > SOONEST:
+            shutil.rmtree(folder)
+            latest /= 2
+        else:
+            assert code == 0
+            return struck
 
 
 def test_kills_at_random_moments_change_nothing(wholes: dict[str, dict[str, torch.Tensor]], tmp_path: Path) -> None:
