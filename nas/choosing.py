@@ -70,12 +70,13 @@ def _measured_front(
     while True:
         front = pareto_front(left, section.objectives, by=run.identity)
         unknown = [member for member in front if devices and member.evaluation.id not in measured]
-        with progress("measuring the front", max(1, len(unknown))) as step:
+        if unknown:
             networks = [run.network(member.evaluation.architecture) for member in unknown]
             found: dict[str, dict[str, float | None]] = {member.evaluation.id: {} for member in unknown}
-            for figure, view in devices.items() if networks else ():
-                for member, latency in zip(unknown, view.meter.latencies(networks, step=step), strict=True):
-                    found[member.evaluation.id][figure] = latency.median_ms
+            with progress("measuring the front", len(devices) * len(unknown)) as step:
+                for figure, view in devices.items():
+                    for member, latency in zip(unknown, view.meter.latencies(networks, step=step), strict=True):
+                        found[member.evaluation.id][figure] = latency.median_ms
             measured |= found
         kept = [replace(m, measured=measured.get(m.evaluation.id, {})) for m in front]
         over = {m.evaluation.id for m in kept if any((m.measured.get(f) or 0.0) > most for f, most in limits.items())}

@@ -169,32 +169,14 @@ class Run:
     @cached_property
     def target(self) -> "Target":
         """What is known of the hardware: the run's frozen target file, made when there is none yet."""
+        from nas.target_file import freeze_target
         from predictors.target import load_target
 
         if self.views:
             return next(iter(self.views.values())).target
         if not self.target_file.is_file():
-            self._make_target()
+            freeze_target(self)
         return load_target(self.target_file)
-
-    def _make_target(self) -> None:
-        from nas.runtimes.profile import profile_to_file
-        from predictors.target import MEASURED_NOW, load_target
-
-        section = self.recipe.target
-        if section.name != MEASURED_NOW:
-            load_target(section.name).save(self.target_file)
-            return
-        with self.folder.stage("profile"):
-            profile_to_file(
-                self.target_file,
-                space=self.space,
-                runtime=section.runtime,
-                threads=section.threads,
-                batch=section.batch,
-                minutes=section.minutes,
-                precision=section.precision,
-            )
 
     @property
     def wants_target(self) -> bool:
@@ -298,11 +280,11 @@ class Run:
     @property
     def target_is_here(self) -> bool:
         """Whether the target is this machine, so that latencies can be measured."""
-        from nas.runtimes.machine import machine_fingerprint
+        from nas.runtimes.machine import differences
 
         if self.views or not self.wants_target or self.target.provenance != "measured":
             return False
-        return dict(self.target.machine) == machine_fingerprint()
+        return not differences(self.target.machine)
 
     @cached_property
     def meter(self) -> "Meter":

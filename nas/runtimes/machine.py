@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Mapping
 
 
 def processor_name() -> str:
@@ -30,3 +31,10 @@ def machine_fingerprint() -> dict[str, str]:
         "cores": str(os.cpu_count() or 0),
         "system": platform.system(),
     }
+
+
+def differences(machine: Mapping[str, str]) -> str:
+    """In what this machine differs from one with the fingerprint `machine`; empty where it is the same."""
+    here = machine_fingerprint()
+    changed = [key for key in here if machine.get(key) != here[key]]
+    return "; ".join(f"{key} {machine.get(key)!r} there, {here[key]!r} here" for key in changed)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nas.console import Step
 from nas.runtimes.base import CannotRun, Profile, Setting, Weights, find_runtime
 from nas.runtimes.energy import Energy, EnergyMeter, NoMeter, energy_per_run, find_energy_meter
-from nas.runtimes.machine import machine_fingerprint, processor_name
+from nas.runtimes.machine import differences, processor_name
 from nas.runtimes.timing import Measurement, Reference, disturbance, repeat
 from predictors.target import Identity, Target
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
@@ -119,11 +119,8 @@ class Meter:
 
 def meter_for(target: Target) -> Meter:
     """The meter that measures as `target` was measured; `NasError` when this is another machine."""
-    here = machine_fingerprint()
-    changed = [f"{key} {target.machine.get(key)!r} there, {here[key]!r} here" for key in here]
-    changed = [text for key, text in zip(here, changed, strict=True) if target.machine.get(key) != here[key]]
-    if changed:
-        raise NasError(f"target {target.name!r} describes another machine ({'; '.join(changed)}): measure there")
+    if changed := differences(target.machine):
+        raise NasError(f"target {target.name!r} describes another machine ({changed}): measure there")
     identity = target.identity
     setting = Setting(identity.threads, identity.batch, identity.device, identity.precision)
     return Meter(identity.runtime, setting, calm_ms=target.calm_ms)
