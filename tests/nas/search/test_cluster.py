@@ -20,6 +20,7 @@ from tests.nas.search.test_driver import core
 from tests.nas.search.worlds import Formula, World
 
 ROOT = Path(__file__).resolve().parents[3]
+PYTHONPATH = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 SETTINGS = Settings(evaluations=20, random_evaluations=0, lag=4, workers=1, storage="journal", proposer="evolution")
 STORE_BYTES = 80 * 2**20
 
@@ -42,7 +43,9 @@ def cluster() -> Iterator[tuple[Any, int]]:
 
     port = free_port()
     node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args={**node, "ray_client_server_port": port})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PYTHONPATH)  # workers that no process of ours started find the tests too
+        made = Cluster(initialize_head=True, head_node_args={**node, "ray_client_server_port": port})
     yield made, port
     made.shutdown()
 
@@ -95,7 +98,7 @@ def test_a_store_too_small_for_the_weights_is_named(cluster: tuple[Any, int], tm
     (tmp_path / "recipe.toml").write_text(RECIPE)
     (tmp_path / "own.py").write_text(OWN)
     command = [sys.executable, "-m", "nas", "run", "recipe.toml", "--set", f"search.cluster={cluster[0].address}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     said = " ".join(done.stderr.split())
