@@ -5,7 +5,8 @@
 Profiles the `mobile` space, then measures fresh random networks of it, none used in fitting, and compares with a
 straight line over MACs, a scaled roofline, and a random forest over kernels that sees neither group size nor
 dilation (in nn-Meter's manner), all fitted on the same rows. Then the same, reported apart, on networks whose group
-sizes and dilations a second profile of `--unseen-minutes` never met (`where.fresh` says "unseen options").
+sizes and dilations a second profile of `--unseen-minutes` never met (`where.fresh` says "unseen options"). Networks
+that were disturbed whenever they were measured count too; the figures without them follow under a name of their own.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.figures import print_figure, tell
+from benchmarks.figures import print_figure
 from nas.console import progress
 from nas.runtimes.base import Setting
 from nas.runtimes.meter import meter_for
@@ -31,7 +32,7 @@ from search_spaces.catalog.mobile import mobile
 
 Floats = npt.NDArray[np.float64]
 FIGURES = ("within_10_percent", "median_error", "spearman")
-LEAST_CALM = 0.5
+ROUNDS = 6
 UNITS = {"within_10_percent": "share", "median_error": "share", "spearman": ""}
 SEEN_GROUP_SIZES, UNSEEN_GROUP_SIZES = (1, 8), (2, 4)
 SEEN_DILATIONS, UNSEEN_DILATIONS = (1,), (2,)
@@ -39,10 +40,16 @@ SEEN_DILATIONS, UNSEEN_DILATIONS = (1,), (2,)
 
 @dataclass(frozen=True)
 class Sample:
-    """Fresh networks with what was measured of them, [n] ms."""
+    """Fresh networks with what was measured of them, [n] ms, and which were undisturbed at some time, [n]."""
 
     networks: tuple[Network, ...]
     measured_ms: Floats
+    undisturbed: npt.NDArray[np.bool_]
+
+    def without_disturbed(self) -> "Sample":
+        """The networks that were undisturbed."""
+        kept = np.flatnonzero(self.undisturbed)
+        return Sample(tuple(self.networks[i] for i in kept), self.measured_ms[kept], self.undisturbed[kept])
 
 
 def fresh_networks(space: SearchSpace, count: int, target: Target, rng: np.random.Generator) -> list[Network]:
@@ -57,20 +64,12 @@ def fresh_networks(space: SearchSpace, count: int, target: Target, rng: np.rando
 
 
 def measure(networks: Sequence[Network], target: Target, *, seconds: float) -> Sample:
-    """Measure `networks` as the target was, disturbed ones again.
-
-    Those never undisturbed are left out, unless most are, and counted.
-    """
+    """Measure `networks` as the target was, disturbed ones again in further rounds."""
     meter = meter_for(target)
     with progress("measuring fresh networks", len(networks)) as step:
-        found = meter.latencies(networks, seconds=seconds, step=step)
-    measured = np.array([one.median_ms for one in found])
-    kept = np.array([one.quiet_share > 0 for one in found])
-    if not kept.all():
-        tell(f"{np.sum(~kept)} of {len(networks)} networks were never undisturbed")
-    if kept.mean() <= LEAST_CALM:
-        kept[:] = True
-    return Sample(tuple(n for n, keep in zip(networks, kept, strict=True) if keep), measured[kept])
+        found = meter.latencies(networks, seconds=seconds, rounds=ROUNDS, step=step)
+    undisturbed = np.array([meter.doubt(one) == 0 for one in found])
+    return Sample(tuple(networks), np.array([one.median_ms for one in found]), undisturbed)
 
 
 def rows_of(networks: Sequence[Network]) -> list[MeasuredLatency]:
@@ -152,6 +151,13 @@ def report(target: Target, space: SearchSpace, given: argparse.Namespace, *, fre
     """Measure fresh networks of `space` and print how well `target` and the baselines foretold them."""
     networks = fresh_networks(space, given.networks, target, np.random.default_rng([given.seed, 1]))
     sample = measure(networks, target, seconds=given.seconds)
+    show(target, sample, fresh)
+    if sample.undisturbed.any() and not sample.undisturbed.all():
+        show(target, sample.without_disturbed(), f"{fresh}, undisturbed only")
+
+
+def show(target: Target, sample: Sample, fresh: str) -> None:
+    """Print how well `target` and the baselines foretold `sample`."""
     found = compare(target, sample)
     for figure in FIGURES:
         print_figure(
@@ -162,6 +168,7 @@ def report(target: Target, space: SearchSpace, given: argparse.Namespace, *, fre
             where={
                 "fresh": fresh,
                 "networks": len(sample.networks),
+                "undisturbed": int(sample.undisturbed.sum()),
                 "fitted_on": len(target.fitted),
                 "device": target.identity.device_name,
                 "software": target.identity.software,
