@@ -13,6 +13,7 @@ LOGGER = logging.getLogger(__name__)
 MIB = 2**20
 STORE_BYTES = 256 * MIB
 STORE_FACTOR = 2
+CONNECTIONS = 3
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def _initialise(workers: int, address: str | None, payload: int) -> None:
 
     try:
         if address is not None:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            join(address)
             return
         ray.init(
             address="local",
@@ -86,6 +87,24 @@ def _initialise(workers: int, address: str | None, payload: int) -> None:
             f"Ray cannot start with {payload / MIB:.0f} MiB to share: {first_line(error)}. Free memory in /dev/shm, "
             "or use search.workers = 1, which does without Ray"
         ) from error
+
+
+def join(address: str) -> None:
+    """Connect to a running cluster; again when it answered but the process it started for us died at birth.
+
+    The cluster forks that process beside threads of its own, which once in a while goes wrong.
+    """
+    import ray
+
+    for left in reversed(range(CONNECTIONS)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except ConnectionAbortedError as error:
+            ray.shutdown()
+            if not left:
+                raise
+            LOGGER.debug("%s did not take the connection (%s): trying again", address, first_line(error))
 
 
 def check_store(payload: int) -> None:

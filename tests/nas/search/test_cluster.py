@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nas.search.cluster import CONNECTIONS, join
 from nas.search.driver import SearchResult, search
 from nas.search.problem import Settings
 from search_spaces.errors import NasError
@@ -73,6 +74,24 @@ def test_a_client_of_a_cluster(cluster: tuple[Any, int], world: World, whole: Se
     address = f"ray://127.0.0.1:{cluster[1]}"
     result = search(world.problem(), replace(SETTINGS, address=address), tmp_path)
     assert core(result) == core(whole)
+
+
+def test_a_connection_that_dies_at_birth_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def init(address: str, log_to_driver: bool, logging_level: int) -> None:
+        tried.append(address)
+        if len(tried) <= dying:
+            raise ConnectionAbortedError("Initialization failure from server")
+
+    monkeypatch.setattr("ray.init", init)
+    dying = CONNECTIONS - 1
+    join("ray://here:1")
+    assert tried == ["ray://here:1"] * CONNECTIONS
+    dying, tried = CONNECTIONS, []
+    with pytest.raises(ConnectionAbortedError):
+        join("ray://here:1")
+    assert len(tried) == CONNECTIONS
 
 
 RECIPE = """
