@@ -109,6 +109,13 @@ def _key(value: Value) -> tuple[bool, Value]:
     return isinstance(value, bool), value
 
 
+def _same(first: Architecture, second: Architecture) -> bool:
+    """Whether two architectures are equal, `True` and `1` told apart."""
+    return first.picks == second.picks and all(
+        _key(one) == _key(other) for (_, one), (_, other) in zip(first.picks, second.picks, strict=True)
+    )
+
+
 def nearest_option(value: Value, options: Sequence[Value]) -> Value:
     """The option closest to `value`: itself, else the nearest number (ties: the smaller), else the first."""
     keys = [_key(option) for option in options]
@@ -151,6 +158,7 @@ class SearchSpace:
         self.name = name or getattr(function, "__name__", "space")
         self.training_only = frozenset(training_only)
         self.declarative = declarative
+        self._latest: Trace | None = None
 
     def trace(self, choose: Choose) -> Trace:
         """Run the function, asking `choose(name, options)` for every new choice."""
@@ -161,10 +169,15 @@ class SearchSpace:
             network = net.finish(self.function(net, picker), self.training_only)
         except InvalidArchitecture as error:
             refused = str(error)
-        return Trace(tuple(picker.choices.values()), network, refused, tuple(net.requirements))
+        trace = Trace(tuple(picker.choices.values()), network, refused, tuple(net.requirements))
+        self._latest = trace
+        return trace
 
     def build(self, architecture: Architecture) -> Network:
         """The network of `architecture`; `InvalidArchitecture` when the space does not offer it."""
+        latest = self._latest
+        if latest is not None and latest.network is not None and _same(latest.architecture, architecture):
+            return latest.network
         given = architecture.values
 
         def choose(name: str, options: tuple[Value, ...]) -> Value:

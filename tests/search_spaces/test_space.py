@@ -119,3 +119,21 @@ def test_a_space_without_valid_architecture_says_why() -> None:
         SpaceError, match=r"no valid architecture among 200 draws, refused by: width must exceed 2 \(200"
     ):
         ss.SearchSpace(space).sample(np.random.default_rng(0))
+
+
+def test_what_was_just_drawn_is_built_already() -> None:
+    runs = []
+
+    def counted(net: NetworkBuilder, pick: Pick) -> Tensor:
+        runs.append(1)
+        return net.conv(net.input(3, 8, 8), 8, kernel=1, bias=bool(pick("bias", (True, False))))
+
+    space = ss.SearchSpace(counted)
+    architecture = space.sample(np.random.default_rng(0))
+    first = space.build(architecture)
+    assert len(runs) == 1
+    other = Architecture.of({"bias": not architecture["bias"]})
+    assert space.build(other).id != first.id
+    assert space.build(architecture).id == first.id
+    with pytest.raises(InvalidArchitecture, match="bias"):
+        space.build(Architecture.of({"bias": int(architecture["bias"])}))
