@@ -65,6 +65,25 @@ def test_a_slow_reference_tells_of_a_load_that_clocks_do_not_show() -> None:
     assert reference.calm_s == pytest.approx(0.0001)
 
 
+def test_caches_that_the_work_left_cold_are_no_load() -> None:
+    world, cold = World(), [False]
+
+    def run() -> None:
+        world.work(0.002)
+        cold[0] = True
+
+    def short() -> None:
+        world.work(0.00015 if cold[0] else 0.0001)
+        cold[0] = False
+
+    reference = Reference(short, clock=lambda: world.wall, known_s=0.0001)
+    found = repeat(
+        run, seconds=0.4, reference=reference, clock=lambda: world.wall, busy_clock=lambda: world.busy
+    ).summary()
+    assert found.quiet_share == 1.0
+    assert found.reference_ms == pytest.approx(0.1)
+
+
 def test_a_machine_that_is_never_quiet_is_measured_by_processor_time_and_says_so() -> None:
     world = World()
 
