@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 KNOWN_SCHEMAS = ("v3.2.0.a",)
 TABLES = ("studies", "trials", "trial_params", "trial_user_attributes", "trial_system_attributes", "trial_values")
+AS_ARRAYS = {
+    "trial_params": (
+        "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) SELECT :trial_id, * FROM "
+        "unnest(CAST(:param_name AS text[]), CAST(:param_value AS float8[]), CAST(:distribution_json AS text[]))"
+    ),
+    **{
+        name: (
+            f"INSERT INTO {name} (trial_id, key, value_json) SELECT :trial_id, * FROM "
+            "unnest(CAST(:key AS text[]), CAST(:value_json AS text[])) "
+            "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json"
+        )
+        for name in ("trial_user_attributes", "trial_system_attributes")
+    },
+}
+"""How PostgreSQL takes all rows of a trial at once: a column an array."""
 
 
 class TrialWriter(Protocol):
@@ -79,7 +94,7 @@ class BulkWriter:
     """Writes into the tables of Optuna's relational storage; trials of several drivers never cross."""
 
     def __init__(self, storage: "RDBStorage", study_id: int, parameters: Mapping[str, str]) -> None:
-        from sqlalchemy import MetaData, select
+        from sqlalchemy import MetaData, select, text
         from sqlalchemy.dialects import postgresql, sqlite
 
         self._engine, self._study, self._parameters = storage.engine, study_id, parameters
@@ -92,12 +107,14 @@ class BulkWriter:
         newest = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == study_id)
         self._newest = newest.order_by(trials.c.trial_id.desc()).limit(1)
         insert: Any = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
-        self._upserts: dict[str, Any] = {}
+        self._inserts: dict[str, Any] = {name: insert(self._tables[name]) for name in ("trial_params", "trial_values")}
         for name in ("trial_user_attributes", "trial_system_attributes"):
             statement = insert(self._tables[name])
-            self._upserts[name] = statement.on_conflict_do_update(
+            self._inserts[name] = statement.on_conflict_do_update(
                 index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
             )
+        if self._engine.name == "postgresql":
+            self._inserts |= {name: text(statement) for name, statement in AS_ARRAYS.items()}
 
     def add(self, trial: "FrozenTrial") -> int | None:
         """Add `trial` and return its id; `None` when another driver has added one unseen."""
@@ -116,7 +133,7 @@ class BulkWriter:
             key = connection.execute(self._tables["trials"].insert(), row).inserted_primary_key
             assert key is not None
             trial_id = int(key[0])
-            connection.execute(self._tables["trial_params"].insert(), self._parameter_rows(trial_id, trial))
+            self._insert(connection, "trial_params", self._parameter_rows(trial_id, trial))
             self._write_outcome(connection, trial_id, trial)
         self._last = trial_id
         return trial_id
@@ -156,13 +173,20 @@ class BulkWriter:
                 {"trial_id": trial_id, "objective": index, "value": value, "value_type": "FINITE"}
                 for index, value in enumerate(trial.values)
             ]
-            connection.execute(self._tables["trial_values"].insert(), rows)
+            self._insert(connection, "trial_values", rows)
 
     def _set(self, connection: "Connection", table: str, trial_id: int, attributes: Mapping[str, Any]) -> None:
         texts = {key: json.dumps(value) for key, value in attributes.items()}
         if texts:
             rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in texts.items()]
-            connection.execute(self._upserts[table], rows)
+            self._insert(connection, table, rows)
+
+    def _insert(self, connection: "Connection", table: str, rows: list[dict[str, Any]]) -> None:
+        """Insert `rows`, which are of one trial."""
+        given: Any = rows
+        if table in AS_ARRAYS and self._engine.name == "postgresql":
+            given = {key: [row[key] for row in rows] for key in rows[0]} | {"trial_id": rows[0]["trial_id"]}
+        connection.execute(self._inserts[table], given)
 
 
 def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
