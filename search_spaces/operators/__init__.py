@@ -1,0 +1,62 @@
+"""The operator vocabulary: one small frozen class each.
+
+Every operator shows the same faces: `infer` (shape rule), `layout` (channel segments of its output),
+`counts`, `weights` (named tensors with the role of each axis, from which slicing follows) and `saves` (what the
+backward pass needs). Its torch rule and its source text are registered under the class in `nas`. A shape is
+`(channels, *spatial)` without the batch axis, so one convolution serves one to three dimensions.
+
+Counting conventions: one multiply-add is one MAC; MACs are counted for convolutions, linear layers and matrix
+products only; parameters are all learnable ones, norm affine and biases included. Moved elements are those that
+convolutions and linear layers read and write, weights included, each once, and what a concatenation copies.
+"""
+
+from search_spaces.operators.base import VALUE_BYTES, Counts, Layout, Operator, Role, Shape, Weight, divisors, elements
+from search_spaces.operators.layers import Conv, Linear
+from search_spaces.operators.maps import Concat, Flatten, GlobalPool, Input, Pool
+from search_spaces.operators.norms import BatchNorm, LayerNorm, Scale
+from search_spaces.operators.pointwise import ACTIVATIONS, Activation, Add, Dropout, Multiply
+
+OPERATORS: tuple[type[Operator], ...] = (
+    Input,
+    Conv,
+    Linear,
+    BatchNorm,
+    LayerNorm,
+    Activation,
+    Add,
+    Multiply,
+    Concat,
+    Pool,
+    GlobalPool,
+    Flatten,
+    Scale,
+    Dropout,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "OPERATORS",
+    "VALUE_BYTES",
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Concat",
+    "Conv",
+    "Counts",
+    "Dropout",
+    "Flatten",
+    "GlobalPool",
+    "Input",
+    "LayerNorm",
+    "Layout",
+    "Linear",
+    "Multiply",
+    "Operator",
+    "Pool",
+    "Role",
+    "Scale",
+    "Shape",
+    "Weight",
+    "divisors",
+    "elements",
+]
