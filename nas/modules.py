@@ -16,18 +16,22 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
     Input,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
+    Slice,
     Weight,
 )
 from search_spaces.sparsity import Sparsity
@@ -119,6 +123,23 @@ def _batch_norm(op: BatchNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor
     )
 
 
+def _channel_conv(op: ChannelConv, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    line = x[0].flatten(1).unsqueeze(1)
+    return functional.conv1d(line, weights["weight"].view(1, 1, -1), padding=op.kernel // 2).view_as(x[0])
+
+
+def _instance_norm(op: InstanceNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    return functional.instance_norm(x[0], weight=weights["weight"], bias=weights["bias"], eps=op.eps)
+
+
+def _response_norm(op: ResponseNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    size = x[0].square().sum(dim=tuple(range(2, x[0].ndim)), keepdim=True).sqrt()
+    ratio = size / (size.mean(dim=1, keepdim=True) + op.eps)
+    per_channel = (-1, *(1,) * (x[0].ndim - 2))
+    scaled = x[0] * (1 + weights["weight"].view(per_channel) * ratio)
+    return scaled + weights["bias"].view(per_channel) if op.bias else scaled
+
+
 def _layer_norm(op: LayerNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
     inner = x[0].movedim(1, -1)
     shape = weights["weight"].shape
@@ -142,6 +163,10 @@ def _multiply(op: Multiply, x: Sequence[Tensor], weights: Mapping[str, Tensor], 
 
 def _concat(op: Concat, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
     return torch.cat(tuple(x), dim=1)
+
+
+def _slice(op: Slice, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    return x[0].narrow(1, op.start, op.channels)
 
 
 def _pool(op: Pool, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
@@ -176,12 +201,16 @@ TORCH: dict[type[Operator], Rule] = {
     Input: _input,
     Conv: _conv,
     Linear: _linear,
+    ChannelConv: _channel_conv,
     BatchNorm: _batch_norm,
+    InstanceNorm: _instance_norm,
     LayerNorm: _layer_norm,
+    ResponseNorm: _response_norm,
     Activation: _activation,
     Add: _add,
     Multiply: _multiply,
     Concat: _concat,
+    Slice: _slice,
     Pool: _pool,
     GlobalPool: _global_pool,
     Flatten: _flatten,
@@ -226,8 +255,9 @@ def initial_tensors(
     """Return fresh float32 tensors of the given shapes for `op`.
 
     Convolutions: normal with variance 2 / fan-out, the fan-out counted within one of `groups` (He
-    et al. 2015); linear layers: normal with deviation 0.01; biases 0; scales of norms 1, or 0 where
-    the norm ends a residual branch.
+    et al. 2015); linear layers: normal with deviation 0.01; convolutions along channels: normal with
+    variance 1 / kernel; biases 0; scales of norms 1, or 0 where the norm ends a residual branch
+    or is a response norm.
     """
     tensors: dict[str, Tensor] = {}
     for name, weight in weights.items():
@@ -238,12 +268,18 @@ def initial_tensors(
             tensor.normal_(0.0, (2.0 / fan_out) ** 0.5, generator=generator)
         elif name == "weight" and isinstance(op, Linear):
             tensor.normal_(0.0, 0.01, generator=generator)
+        elif name == "weight" and isinstance(op, ChannelConv):
+            tensor.normal_(0.0, op.kernel**-0.5, generator=generator)
         elif name == "weight" and isinstance(op, Scale):
             tensor.fill_(op.init)
-        elif name == "running_var" or (name == "weight" and not getattr(op, "zero_init", False)):
+        elif name == "running_var" or (name == "weight" and not _starts_at_zero(op)):
             tensor.fill_(1.0)
         tensors[name] = tensor
     return tensors
+
+
+def _starts_at_zero(op: Operator) -> bool:
+    return isinstance(op, ResponseNorm) or (isinstance(op, BatchNorm) and op.zero_init)
 
 
 class NetworkModule(nn.Module):

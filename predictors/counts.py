@@ -1,8 +1,8 @@
 """Exact counts of a network: sums of its operators' counts, and memory by liveness.
 
 Memory rule, that of eager PyTorch running the exported module on one float32 sample: nothing happens in place;
-flatten is a view and dropout the identity at inference; a tensor is released when its last reader has run, but
-not before every module it was passed into has returned (every scope is a module), and the network's input and
+flatten and slices are views and dropout the identity at inference; a tensor is released when its last reader has run,
+but not before every module it was passed into has returned (every scope is a module), and the network's input and
 outputs live to the end. The peak is the largest sum of live tensors while one operator runs.
 """
 
@@ -16,13 +16,17 @@ from search_spaces.operators import (
     Counts,
     Dropout,
     Flatten,
+    InstanceNorm,
     LayerNorm,
     Operator,
     Shape,
+    Slice,
     elements,
 )
 
 INDEX_BYTES = 8
+Saved = str | Shape
+"""A tensor that a node saves, by its name in `Operator.saves`; of a part, the shape of the whole that it keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def _storages(network: Network) -> list[int]:
     """Per node, the node whose storage holds its output."""
     storage: list[int] = []
     for i, node in enumerate(network.nodes):
-        is_view = isinstance(node.op, (Flatten, Dropout))
+        is_view = isinstance(node.op, (Flatten, Slice, Dropout))
         storage.append(storage[node.inputs[0]] if is_view else i)
     return storage
 
@@ -128,28 +132,33 @@ def live_elements(network: Network) -> tuple[int, ...]:
     return tuple(running[i] if i in used else 0 for i in range(len(network.nodes)))
 
 
-def first_saves(network: Network) -> tuple[tuple[str, ...], ...]:
+def first_saves(network: Network) -> tuple[tuple[Saved, ...], ...]:
     """Per node, which of the tensors it saves for the backward pass (`Operator.saves`) no node before it saved."""
     storage = _storages(network)
     kept: set[int] = set()
-    first: list[tuple[str, ...]] = [()] * len(network.nodes)
+    first: list[tuple[Saved, ...]] = [()] * len(network.nodes)
     for i in network.inference_nodes:
         node = network.nodes[i]
-        new = []
+        new: list[Saved] = []
         for what in node.op.saves():
-            root = -1 if _is_own(node.op, what) else storage[i if what == "out" else node.inputs[what == "gate"]]
+            read = i if what == "out" else node.inputs[what == "gate"]
+            root = -1 if _is_own(node.op, what) else storage[read]
             if root not in kept:
-                new.append(what)
+                whole = network.nodes[root].shape
+                part = root >= 0 and elements(whole) != elements(network.nodes[read].shape)
+                new.append(whole if part else what)
                 kept |= {root} - {-1}
         first[i] = tuple(new)
     return tuple(first)
 
 
-def bytes_of_saves(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, what: tuple[str, ...]) -> int:
+def bytes_of_saves(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, what: tuple[Saved, ...]) -> int:
     """Bytes that one node keeps for the backward pass when the tensors `what` are counted at it."""
     total = _own_bytes(op, out_shape)
     for name in what:
-        if not _is_own(op, name):
+        if not isinstance(name, str):
+            total += elements(name) * VALUE_BYTES
+        elif not _is_own(op, name):
             total += elements(out_shape if name == "out" else in_shapes[name == "gate"]) * VALUE_BYTES
     return total
 
@@ -166,7 +175,7 @@ def _own_bytes(op: Operator, shape: Shape) -> int:
         total += elements(shape)
     elif "index" in op.saves():
         total += elements(shape) * INDEX_BYTES
-    if isinstance(op, BatchNorm):
+    if isinstance(op, BatchNorm | InstanceNorm):
         total += 2 * shape[0] * VALUE_BYTES
     elif isinstance(op, LayerNorm):
         total += 2 * elements(shape[1:]) * VALUE_BYTES

@@ -17,19 +17,23 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
     Input,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
     Shape,
+    Slice,
     elements,
 )
 from search_spaces.sparsity import Sparsity
@@ -40,15 +44,26 @@ CLIPPING_ACTIVATIONS = frozenset({"relu", "relu6"})
 KINDS: dict[type[Operator], str] = {
     Conv: "conv",
     Linear: "linear",
+    ChannelConv: "channel_conv",
     BatchNorm: "norm",
+    InstanceNorm: "norm",
     LayerNorm: "norm",
+    ResponseNorm: "norm",
     Activation: "activation",
     Add: "add",
     Multiply: "multiply",
     Concat: "concat",
+    Slice: "slice",
     Pool: "pool",
     GlobalPool: "global_pool",
     Scale: "scale",
+}
+
+NORMS: dict[type[Operator], str] = {
+    BatchNorm: "batch",
+    InstanceNorm: "instance",
+    LayerNorm: "layer",
+    ResponseNorm: "response",
 }
 
 
@@ -57,7 +72,7 @@ class Kernel:
     """One unit of execution for one sample.
 
     `kind` is one of the values of `KINDS` (or the lower-case class name of another operator), `detail` its variant:
-    the activation, "max" or "average" pooling, "batch" or "layer" norm, "gate" for a product with one value per
+    the activation, "max" or "average" pooling, the sort of norm, "gate" for a product with one value per
     channel. Shapes are (channels, *spatial); `in_shape` is that of the first input and `inputs` their number.
     `group_size` counts the input channels a convolution's group reads (0 for other kinds). `moved_elements` counts
     everything read, weights included, and written. `sparsity` is recorded; dense runtimes do not exploit it.
@@ -118,6 +133,7 @@ def kernel_of(
         return None
     out_shape = op.infer(in_shapes)
     weights = sum(elements(weight.shape) for weight in op.weights(in_shapes).values())
+    read = elements(out_shape) if isinstance(op, Slice) else sum(map(elements, in_shapes))
     window, stride, dilation, group_size = _geometry(op)
     return Kernel(
         kind=KINDS.get(type(op), type(op).__name__.lower()),
@@ -130,7 +146,7 @@ def kernel_of(
         dilation=dilation,
         group_size=group_size,
         macs=op.counts(in_shapes).macs,
-        moved_elements=sum(map(elements, in_shapes)) + elements(out_shape) + weights,
+        moved_elements=read + elements(out_shape) + weights,
         sparsity=op.sparsity if isinstance(op, (Conv, Linear)) else 0.0,
     )
 
@@ -160,10 +176,8 @@ def _geometry(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int
 def _detail(op: Operator, in_shapes: tuple[Shape, ...]) -> str:
     if isinstance(op, (Activation, Pool)):
         return op.kind
-    if isinstance(op, BatchNorm):
-        return "batch"
-    if isinstance(op, LayerNorm):
-        return "layer"
+    if type(op) in NORMS:
+        return NORMS[type(op)]
     if isinstance(op, Multiply) and math.prod(in_shapes[1][1:]) < math.prod(in_shapes[0][1:]):
         return "gate"
     return ""

@@ -16,11 +16,13 @@ from search_spaces.operators import (
     Concat,
     Conv,
     GlobalPool,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
     Shape,
 )
@@ -43,7 +45,9 @@ PLAIN: Mapping[str, Operator] = {
     "concat": Concat(),
     "global_pool": GlobalPool(),
     "batch_norm": BatchNorm(),
+    "instance_norm": InstanceNorm(),
     "layer_norm": LayerNorm(),
+    "response_norm": ResponseNorm(),
     "scale": Scale(),
     **{kind: Activation(kind) for kind in ACTIVATIONS},
 }

@@ -16,7 +16,10 @@ OBSERVED = frozenset({OWN, CHANNELS, POSITIONS, SAVED})
 
 
 def observe_memory(network: Network) -> Mapping[str, Sequence[Hashable]]:
-    """Per node: which of its own tensors take memory, the shape of each other tensor alive, what training keeps."""
+    """Per node: which of its own tensors take memory, the shape of each other tensor alive, what training keeps.
+
+    A tensor that is part of a larger one takes no memory of its own; the larger one is among the others.
+    """
     storage, death = lifetimes(network)
     nodes = network.nodes
     own: list[Hashable] = [()] * len(nodes)
@@ -28,8 +31,13 @@ def observe_memory(network: Network) -> Mapping[str, Sequence[Hashable]]:
         if i in death:
             live.append(i)
         if i in used:
-            mine = [storage[i], *(storage[j] for j in node.inputs)]
-            own[i] = tuple(root not in mine[:n] for n, root in enumerate(mine))
+            mine: list[int] = []
+            taken = []
+            for j in (i, *node.inputs):
+                whole = elements(nodes[storage[j]].shape) == elements(nodes[j].shape)
+                taken.append(whole and storage[j] not in mine)
+                mine += [storage[j]] if whole else []
+            own[i] = tuple(taken)
             held = [nodes[root].shape for root in live if root not in mine]
             channels[i] = tuple([shape[0] for shape in held])
             positions[i] = tuple([math.prod(shape[1:]) for shape in held])

@@ -13,20 +13,24 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
     Input,
+    InstanceNorm,
     LayerNorm,
     Layout,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
     Shape,
+    Slice,
 )
 from search_spaces.sparsity import Sparsity
 
@@ -88,6 +92,11 @@ class NetworkBuilder:
         self._implicit: list[str] = []
         self._path = ""
         self.requirements: list[tuple[str, bool]] = []
+
+    @property
+    def path(self) -> str:
+        """Path of the open scope, empty at the top; `weights` of nodes that share an earlier node's begin with it."""
+        return self._path
 
     def require(self, condition: bool, why: str) -> None:
         """Refuse the architecture being built unless `condition` holds; `why` says what is asked for."""
@@ -223,6 +232,18 @@ class NetworkBuilder:
         """Layer normalisation over channels."""
         return self.apply(LayerNorm(), x, name=name)
 
+    def instance_norm(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Normalisation of each channel of each sample over its positions."""
+        return self.apply(InstanceNorm(), x, name=name)
+
+    def response_norm(self, x: Tensor, *, bias: bool = True, name: str | None = None) -> Tensor:
+        """Global response normalisation."""
+        return self.apply(ResponseNorm(bias), x, name=name)
+
+    def channel_conv(self, x: Tensor, *, kernel: int, name: str | None = None) -> Tensor:
+        """Convolution along the channels of a pooled map."""
+        return self.apply(ChannelConv(kernel), x, name=name)
+
     def activation(self, x: Tensor, kind: str, *, name: str | None = None) -> Tensor:
         """Pointwise nonlinearity."""
         return self.apply(Activation(kind), x, name=name)
@@ -239,6 +260,10 @@ class NetworkBuilder:
         """Concatenation along channels."""
         return self.apply(Concat(), *tensors, name=name)
 
+    def slice(self, x: Tensor, start: int, channels: int, *, name: str | None = None) -> Tensor:
+        """`channels` of x from the channel `start` on."""
+        return self.apply(Slice(start, channels), x, name=name)
+
     def pool(
         self,
         x: Tensor,
@@ -247,13 +272,14 @@ class NetworkBuilder:
         kernel: Size,
         stride: Size | None = None,
         padding: Size = 0,
+        ceil: bool = False,
         name: str | None = None,
     ) -> Tensor:
-        """Max or average pooling; `stride` defaults to the kernel."""
+        """Max or average pooling; `stride` defaults to the kernel, `ceil` keeps windows that overhang the end."""
         axes = len(x.spatial)
         taps = _per_axis(kernel, axes)
         steps = taps if stride is None else _per_axis(stride, axes)
-        return self.apply(Pool(kind, taps, steps, _per_axis(padding, axes)), x, name=name)
+        return self.apply(Pool(kind, taps, steps, _per_axis(padding, axes), ceil), x, name=name)
 
     def global_pool(self, x: Tensor, *, name: str | None = None) -> Tensor:
         """Average over all positions, spatial axes kept at size one."""

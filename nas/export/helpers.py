@@ -62,6 +62,35 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)'''
 
+RESPONSE_NORM = '''\
+class ResponseNorm(nn.Module):
+    """Global response normalisation: channels scaled by their size beside that of the others (Woo et al. 2023)."""
+
+    def __init__(self, channels: int, *, bias: bool = True, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.square().sum(dim=tuple(range(2, x.dim())), keepdim=True).sqrt()
+        ratio = size / (size.mean(dim=1, keepdim=True) + self.eps)
+        shape = (-1, *[1] * (x.dim() - 2))
+        x = x * (1 + self.weight.view(shape) * ratio)
+        return x if self.bias is None else x + self.bias.view(shape)'''
+
+CHANNEL_CONV = '''\
+class ChannelConv(nn.Module):
+    """A convolution along the channels of a pooled map."""
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(kernel_size) * kernel_size**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight.view(1, 1, -1)
+        return functional.conv1d(x.flatten(1).unsqueeze(1), kernel, padding=kernel.shape[2] // 2).view(x.shape)'''
+
 SCALE = '''\
 class Scale(nn.Module):
     """A learned factor per channel."""
@@ -93,6 +122,8 @@ def helper_texts(*, patterns: bool) -> dict[str, str]:
         "sparse_mask": PATTERN_MASK if patterns else SPARSE_MASK,
         **sparse,
         "ChannelNorm": CHANNEL_NORM,
+        "ResponseNorm": RESPONSE_NORM,
+        "ChannelConv": CHANNEL_CONV,
         "Scale": SCALE,
         "initialise": INITIALISE,
     }

@@ -11,19 +11,23 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
     Input,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
     Shape,
+    Slice,
 )
 
 Role = Literal["", "in", "out", "groups", "padding", "class", "zero_init"]
@@ -129,6 +133,32 @@ def _batch_norm(op: BatchNorm, shapes: tuple[Shape, ...]) -> Module:
     )
 
 
+def _channel_conv(op: ChannelConv, shapes: tuple[Shape, ...]) -> Module:
+    return Module("ChannelConv", (Argument("kernel_size", op.kernel, positional=True),))
+
+
+def _instance_norm(op: InstanceNorm, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        f"nn.InstanceNorm{len(shapes[0]) - 1}d",
+        (
+            Argument("num_features", shapes[0][0], positional=True, role="in"),
+            Argument("eps", op.eps, 1e-5),
+            Argument("affine", True, False),
+        ),
+    )
+
+
+def _response_norm(op: ResponseNorm, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        "ResponseNorm",
+        (
+            Argument("channels", shapes[0][0], positional=True, role="in"),
+            Argument("bias", op.bias, True),
+            Argument("eps", op.eps, 1e-6),
+        ),
+    )
+
+
 def _layer_norm(op: LayerNorm, shapes: tuple[Shape, ...]) -> Module:
     return Module(
         "nn.LayerNorm" if len(shapes[0]) == 1 else "ChannelNorm",
@@ -165,6 +195,10 @@ def _multiply(op: Multiply, shapes: tuple[Shape, ...]) -> Expression:
 
 def _concat(op: Concat, shapes: tuple[Shape, ...]) -> Expression:
     return Expression(f"torch.cat(({', '.join(f'{{{i}}}' for i in range(len(shapes)))}), dim=1)")
+
+
+def _slice(op: Slice, shapes: tuple[Shape, ...]) -> Expression:
+    return Expression(f"{{0}}[:, {op.start or ''}:{op.start + op.channels}]")
 
 
 def _pool(op: Pool, shapes: tuple[Shape, ...]) -> Module:
@@ -211,12 +245,16 @@ SOURCE: dict[type[Operator], Callable[[Any, tuple[Shape, ...]], Piece]] = {
     Input: _input,
     Conv: _conv,
     Linear: _linear,
+    ChannelConv: _channel_conv,
     BatchNorm: _batch_norm,
+    InstanceNorm: _instance_norm,
     LayerNorm: _layer_norm,
+    ResponseNorm: _response_norm,
     Activation: _activation,
     Add: _add,
     Multiply: _multiply,
     Concat: _concat,
+    Slice: _slice,
     Pool: _pool,
     GlobalPool: _global_pool,
     Flatten: _flatten,

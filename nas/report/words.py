@@ -7,23 +7,29 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
     Shape,
+    Slice,
 )
 
 _PLAIN: dict[type, str] = {
     BatchNorm: "batch norm",
+    InstanceNorm: "instance norm",
     LayerNorm: "layer norm",
+    ResponseNorm: "response norm",
     Add: "add",
     Multiply: "gate",
     Concat: "concat",
@@ -76,6 +82,10 @@ def operator_text(op: Operator, shapes: tuple[Shape, ...]) -> str:
         return f"{op.kind} pool {taps_text(op.kernel)}{stride}"
     if isinstance(op, Activation):
         return op.kind.replace("_", " ")
+    if isinstance(op, ChannelConv):
+        return f"conv {op.kernel} along channels"
+    if isinstance(op, Slice):
+        return f"channels {op.start} to {op.start + op.channels - 1}"
     return _PLAIN.get(type(op), op.label)
 
 

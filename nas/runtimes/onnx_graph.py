@@ -1,7 +1,7 @@
 """A network as an ONNX model, written directly from the operator graph.
 
 A batch norm behind a convolution or linear layer is folded into its weights and dropout is left out; everything
-else is one ONNX operator per node (three for a channels-first layer norm). The batch size is fixed; the model's
+else is one ONNX operator per node, or the few that make it up (three for a channels-first layer norm). The batch size is fixed; the model's
 input and outputs carry the network's names.
 """
 
@@ -20,18 +20,22 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    ChannelConv,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
     Input,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    ResponseNorm,
     Scale,
+    Slice,
 )
 
 Array = npt.NDArray[np.float32]
@@ -222,6 +226,45 @@ def _batch_norm(graph: _Graph, index: int, node: Node) -> str:
     return graph.emit("BatchNormalization", [*graph.sources(node), *constants], node.name, attributes)
 
 
+def _channel_conv(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, ChannelConv)
+    weight = graph.constant(f"{node.name}.weight", graph.tensor(node, "weight").reshape(1, 1, -1))
+    line = graph.constant(f"{node.name}.line", np.array([graph.batch, 1, node.shape[0]], dtype=np.int64))
+    shape = graph.constant(f"{node.name}.shape", np.array([graph.batch, *node.shape], dtype=np.int64))
+    laid = graph.emit("Reshape", [*graph.sources(node), line], f"{node.name}.laid")
+    reach = node.op.kernel // 2
+    mixed = graph.emit("Conv", [laid, weight], f"{node.name}.mixed", {"pads": (reach, reach)})
+    return graph.emit("Reshape", [mixed, shape], node.name)
+
+
+def _instance_norm(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, InstanceNorm)
+    constants = [graph.constant(f"{node.name}.{name}", graph.tensor(node, name)) for name in ("weight", "bias")]
+    attributes = {"epsilon": node.op.eps}
+    return graph.emit("InstanceNormalization", [*graph.sources(node), *constants], node.name, attributes)
+
+
+def _response_norm(graph: _Graph, index: int, node: Node) -> str:
+    op, (source,) = node.op, graph.sources(node)
+    assert isinstance(op, ResponseNorm)
+
+    def step(kind: str, inputs: Sequence[str], name: str) -> str:
+        return graph.emit(kind, inputs, f"{node.name}.{name}")
+
+    per_channel = (-1, *(1,) * (len(node.shape) - 1))
+    weight = graph.constant(f"{node.name}.weight", graph.tensor(node, "weight").reshape(per_channel))
+    eps, one = (graph.constant(f"{node.name}.{k}", np.array(v, np.float32)) for k, v in (("eps", op.eps), ("one", 1)))
+    positions = graph.constant(f"{node.name}.positions", np.arange(2, len(node.shape) + 1, dtype=np.int64))
+    channels = graph.constant(f"{node.name}.channels", np.array([1], dtype=np.int64))
+    size = step("ReduceL2", [source, positions], "size")
+    mean = step("Add", [step("ReduceMean", [size, channels], "mean"), eps], "floor")
+    factor = step("Add", [step("Mul", [step("Div", [size, mean], "ratio"), weight], "weighted"), one], "factor")
+    if not op.bias:
+        return graph.emit("Mul", [source, factor], node.name)
+    bias = graph.constant(f"{node.name}.bias", graph.tensor(node, "bias").reshape(per_channel))
+    return graph.emit("Add", [step("Mul", [source, factor], "scaled"), bias], node.name)
+
+
 def _layer_norm(graph: _Graph, index: int, node: Node) -> str:
     assert isinstance(node.op, LayerNorm)
     rank = len(node.shape) + 1
@@ -279,6 +322,14 @@ def _concat(graph: _Graph, index: int, node: Node) -> str:
     return graph.emit("Concat", graph.sources(node), node.name, {"axis": 1})
 
 
+def _slice(graph: _Graph, index: int, node: Node) -> str:
+    op = node.op
+    assert isinstance(op, Slice)
+    bounds = (("start", op.start), ("end", op.start + op.channels), ("axis", 1))
+    constants = [graph.constant(f"{node.name}.{k}", np.array([v], dtype=np.int64)) for k, v in bounds]
+    return graph.emit("Slice", [*graph.sources(node), *constants], node.name)
+
+
 def _pool(graph: _Graph, index: int, node: Node) -> str:
     op = node.op
     assert isinstance(op, Pool)
@@ -316,12 +367,16 @@ RULES: dict[type[Operator], Callable[[_Graph, int, Node], str]] = {
     Input: _input,
     Conv: _conv,
     Linear: _linear,
+    ChannelConv: _channel_conv,
     BatchNorm: _batch_norm,
+    InstanceNorm: _instance_norm,
     LayerNorm: _layer_norm,
+    ResponseNorm: _response_norm,
     Activation: _activation,
     Add: _add,
     Multiply: _multiply,
     Concat: _concat,
+    Slice: _slice,
     Pool: _pool,
     GlobalPool: _global_pool,
     Flatten: _flatten,

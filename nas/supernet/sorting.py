@@ -17,14 +17,26 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Pool,
+    ResponseNorm,
     Scale,
 )
 
-_KEEPS_CHANNELS = (Activation, BatchNorm, Dropout, GlobalPool, LayerNorm, Pool, Scale)
+_KEEPS_CHANNELS = (
+    Activation,
+    BatchNorm,
+    Dropout,
+    GlobalPool,
+    InstanceNorm,
+    LayerNorm,
+    Pool,
+    ResponseNorm,
+    Scale,
+)
 Place = tuple[str, int]
 """Name of a shared tensor and the axis that counts channels."""
 

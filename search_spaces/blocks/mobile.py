@@ -1,26 +1,9 @@
 """The MobileNet block: inverted residual with a grouped spatial convolution."""
 
+from search_spaces.blocks.attention import squeeze_excite
 from search_spaces.blocks.basic import conv_norm_act
 from search_spaces.builder import NetworkBuilder, Tensor, block
 from search_spaces.sparsity import Sparsity
-
-
-@block
-def squeeze_excite(
-    net: NetworkBuilder,
-    x: Tensor,
-    *,
-    hidden: int,
-    act: str = "relu",
-    gate: str = "sigmoid",
-    name: str | None = None,
-) -> Tensor:
-    """Channel gate: global average, two 1x1 convolutions with bias, product (Hu et al. 2018)."""
-    scale = net.global_pool(x)
-    scale = net.conv(scale, hidden, kernel=1, bias=True, name="reduce")
-    scale = net.activation(scale, act)
-    scale = net.conv(scale, x.channels, kernel=1, bias=True, name="expand")
-    return net.multiply(x, net.activation(scale, gate, name="gate"))
 
 
 @block

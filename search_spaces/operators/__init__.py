@@ -11,21 +11,25 @@ convolutions and linear layers read and write, weights included, each once, and 
 """
 
 from search_spaces.operators.base import VALUE_BYTES, Counts, Layout, Operator, Role, Shape, Weight, divisors, elements
-from search_spaces.operators.layers import Conv, Linear
-from search_spaces.operators.maps import Concat, Flatten, GlobalPool, Input, Pool
-from search_spaces.operators.norms import BatchNorm, LayerNorm, Scale
+from search_spaces.operators.layers import ChannelConv, Conv, Linear
+from search_spaces.operators.maps import Concat, Flatten, GlobalPool, Input, Pool, Slice
+from search_spaces.operators.norms import BatchNorm, InstanceNorm, LayerNorm, ResponseNorm, Scale
 from search_spaces.operators.pointwise import ACTIVATIONS, Activation, Add, Dropout, Multiply
 
 OPERATORS: tuple[type[Operator], ...] = (
     Input,
     Conv,
     Linear,
+    ChannelConv,
     BatchNorm,
+    InstanceNorm,
     LayerNorm,
+    ResponseNorm,
     Activation,
     Add,
     Multiply,
     Concat,
+    Slice,
     Pool,
     GlobalPool,
     Flatten,
@@ -40,6 +44,7 @@ __all__ = [
     "Activation",
     "Add",
     "BatchNorm",
+    "ChannelConv",
     "Concat",
     "Conv",
     "Counts",
@@ -47,15 +52,18 @@ __all__ = [
     "Flatten",
     "GlobalPool",
     "Input",
+    "InstanceNorm",
     "LayerNorm",
     "Layout",
     "Linear",
     "Multiply",
     "Operator",
     "Pool",
+    "ResponseNorm",
     "Role",
     "Scale",
     "Shape",
+    "Slice",
     "Weight",
     "divisors",
     "elements",

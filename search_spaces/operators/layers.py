@@ -1,4 +1,4 @@
-"""Layers that multiply by weights: convolutions and linear layers."""
+"""Layers that multiply by weights: convolutions over positions or along channels, and linear layers."""
 
 import math
 from dataclasses import dataclass
@@ -126,6 +126,38 @@ class Linear(Plain):
             macs_effective=kept_elements(size, self.sparsity),
             activations=self.out_channels,
             moved_elements=size + (self.out_channels if self.bias else 0) + shapes[0][0] + self.out_channels,
+        )
+
+    def saves(self) -> tuple[str, ...]:
+        return ("in",)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConv(Plain):
+    """Convolution along the channels of a pooled map, one `kernel` of odd size for all of them (Wang et al. 2020)."""
+
+    kernel: int
+    label: ClassVar[str] = "conv"
+
+    def infer(self, shapes: tuple[Shape, ...]) -> Shape:
+        shape = single_shape(shapes, "ChannelConv")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ShapeError(f"ChannelConv needs an odd kernel, got {self.kernel}")
+        if elements(shape[1:]) != 1:
+            raise ShapeError(f"ChannelConv takes one value per channel, got a map of shape {shape}; pool it first")
+        return shape
+
+    def weights(self, shapes: tuple[Shape, ...]) -> dict[str, Weight]:
+        return {"weight": Weight((self.kernel,), ("tap",))}
+
+    def counts(self, shapes: tuple[Shape, ...]) -> Counts:
+        channels = shapes[0][0]
+        macs = self.kernel * channels
+        return parameter_counts(self.weights(shapes)) + Counts(
+            macs=macs,
+            macs_effective=macs,
+            activations=channels,
+            moved_elements=self.kernel + 2 * channels,
         )
 
     def saves(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What changes the size or the channels of a map without weights: input, concatenation, pooling, flattening."""
+"""What changes the size or the channels of a map without weights: input, joining, slicing, pooling, flattening."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -43,6 +43,26 @@ class Concat(Plain):
 
     def counts(self, shapes: tuple[Shape, ...]) -> Counts:
         return Counts(moved_elements=2 * elements(self.infer(shapes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Plain):
+    """`channels` of a tensor from the channel `start` on; a view of its input."""
+
+    start: int
+    channels: int
+    label: ClassVar[str] = "slice"
+
+    def infer(self, shapes: tuple[Shape, ...]) -> Shape:
+        shape = single_shape(shapes, "Slice")
+        if self.start < 0 or self.channels < 1 or self.start + self.channels > shape[0]:
+            raise ShapeError(
+                f"Slice cannot take {self.channels} channels from channel {self.start} on: there are {shape[0]}"
+            )
+        return (self.channels, *shape[1:])
+
+    def layout(self, name: str, layouts: tuple[Layout, ...], shape: Shape) -> Layout:
+        return ((name, self.channels),)
 
 
 @dataclass(frozen=True, slots=True)
