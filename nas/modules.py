@@ -133,11 +133,11 @@ def _instance_norm(op: InstanceNorm, x: Sequence[Tensor], weights: Mapping[str, 
 
 
 def _response_norm(op: ResponseNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
-    size = x[0].square().sum(dim=tuple(range(2, x[0].ndim)), keepdim=True).sqrt()
-    ratio = size / (size.mean(dim=1, keepdim=True) + op.eps)
+    size = torch.linalg.vector_norm(x[0], dim=tuple(range(2, x[0].ndim)), keepdim=True)
     per_channel = (-1, *(1,) * (x[0].ndim - 2))
-    scaled = x[0] * (1 + weights["weight"].view(per_channel) * ratio)
-    return scaled + weights["bias"].view(per_channel) if op.bias else scaled
+    weight = weights["weight"].view(per_channel)
+    factor = 1 + weight * (size / (size.mean(dim=1, keepdim=True) + op.eps))
+    return torch.addcmul(weights["bias"].view(per_channel), x[0], factor) if op.bias else x[0] * factor
 
 
 def _layer_norm(op: LayerNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:

@@ -21,6 +21,7 @@ from nas.report import (
 )
 from nas.run_folder import read_json
 from predictors.kernels import kernel_nodes
+from search_spaces.merging import merged
 from search_spaces.network import Network
 from search_spaces.space import Architecture
 
@@ -98,8 +99,9 @@ def _targets(run: "Run") -> tuple[TargetFront, ...]:
 
 def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
     """Operator table and diagram of `architecture`, with predicted latencies where a target is known."""
-    network = run.network(architecture)
-    return describe_architecture(network, latency_ms=_operator_latency(run, network))
+    searched = run.network(architecture)
+    used = merged(searched).network
+    return replace(describe_architecture(used, latency_ms=_operator_latency(run, used)), id=searched.id)
 
 
 def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ from predictors.counts import count_network
 from predictors.energy import energy_relative
 from predictors.latency import LatencyModel, network_latency_ms
 from predictors.learned_energy import EnergyModel, network_energy_mj
+from search_spaces.merging import merged
 from search_spaces.network import Network
 
 
@@ -20,7 +21,11 @@ def models_by_figure(latency: LatencyModel | None, energy: EnergyModel | None) -
 def network_costs(
     network: Network, *, latency: LatencyModel | None = None, energy: EnergyModel | None = None
 ) -> dict[str, float]:
-    """Figure name to value, in the figure's unit; what no model is given for is absent."""
+    """Figure name to value, in the figure's unit; what no model is given for is absent.
+
+    Of a network whose convolutions merge (`search_spaces.merging`), the figures are those of the merged one.
+    """
+    network = merged(network).network
     total = count_network(network).total
     values = {name: float(value) for name, value in total.items()}
     values["energy_relative"] = energy_relative(total["macs"], total["moved_elements"])

@@ -34,7 +34,7 @@ def plan(
     fusion: Fusion = "graph",
     measured: Mapping[str, Sequence[Kernel]] | None = None,
 ) -> Iterator[Planned]:
-    """Networks of `spaces` in turn, worth measuring in this order, none twice.
+    """Networks of `spaces`, in the form in which they are used, in turn: worth measuring in this order, none twice.
 
     Every fifth is a random draw to be held out. Each other one is the draw, out of four, that shows most kernels of
     kinds and sizes seen seldom so far, for the time it takes. A space is left out once 40 draws in a row bring nothing
@@ -77,8 +77,9 @@ def _draw(space: SearchSpace, rng: np.random.Generator, known: set[str], *, want
         return options[int(rng.integers(len(options)))]
 
     found: list[Network] = []
+    used = space.used_form()
     for _ in range(TRIES):
-        network = space.trace(choose).network
+        network = used.trace(choose).network
         if network is not None and network.fingerprint not in known:
             found.append(network)
         if len(found) == wanted:

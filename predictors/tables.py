@@ -16,12 +16,13 @@ from predictors.table_terms import PACK, Terms, merged, packed
 from search_spaces.compile_lookup import Rows, Table, extended
 from search_spaces.compiled import CompiledSpace, compile_space
 from search_spaces.errors import InvalidArchitecture, SpaceError, unknown_name
+from search_spaces.merging import merged as merged_form
 from search_spaces.network import Network
 from search_spaces.space import SearchSpace
 
 Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-9
-CHECKED = 24
+CHECKED, MERGED = 24, 8
 """How far a looked-up cost may lie from the plain path's, relatively, and on how many architectures that is checked."""
 
 
@@ -30,12 +31,23 @@ def compile_for_costs(space: SearchSpace, *, seed: int = 0) -> CompiledSpace:
     return compile_space(space, (observe_memory,), seed=seed)
 
 
+def _merges(compiled: CompiledSpace) -> bool:
+    """Whether some network of the space is used in another form than it trains in; seen on both ends and a few."""
+    if compiled.space.as_used:
+        return False
+    last = [len(slot.options) - 1 for slot in compiled.slots]
+    ends = compiled.repair(np.array([[0] * len(last), last], dtype=np.int16))
+    rows = np.concatenate([ends, compiled.sample(np.random.default_rng(0), MERGED)])
+    networks = (compiled.space.build(compiled.decode(row)) for row in rows)
+    return any(bool(merged_form(network).folds) for network in networks)
+
+
 class CostTables:
-    """Counted and predicted costs of every architecture of a compiled space.
+    """Counted and predicted costs of every architecture of a compiled space, in the form in which it is used.
 
     `latency` adds `latency_ms`, `energy` adds `energy_mj`. A space compiled without `compile_for_costs` is compiled
-    again. Checked against the plain path (build, count, predict) on random architectures and on both ends; `SpaceError`
-    when they disagree.
+    again, as is one whose networks merge (`search_spaces.merging`). Checked against the plain path (build, count,
+    predict) on random architectures and on both ends; `SpaceError` when they disagree.
     """
 
     def __init__(
@@ -46,7 +58,9 @@ class CostTables:
         energy: EnergyModel | None = None,
         check: int = CHECKED,
     ) -> None:
-        self.compiled = compiled if compiled.observed >= OBSERVED else compile_for_costs(compiled.space)
+        space = compiled.space.used_form() if _merges(compiled) else compiled.space
+        ready = space is compiled.space and compiled.observed >= OBSERVED
+        self.compiled = compiled if ready else compile_for_costs(space)
         if self.compiled.slots != compiled.slots:
             raise SpaceError(
                 f"space {compiled.space.name!r} shows other choices when it is compiled again; compile it once, with "

@@ -8,7 +8,7 @@ becomes a sparse vector of integers.
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from search_spaces.builder import NetworkBuilder, Pick, Value
+from search_spaces.builder import NetworkBuilder, Pick, Tensor, Value
 from search_spaces.errors import InvalidArchitecture, NasError, SpaceError
 from search_spaces.network import Network, Node
 from search_spaces.operators import Layout, Operator, Shape, elements
@@ -68,6 +68,7 @@ class _Probe(NetworkBuilder):
         super().__init__(pick)
         self.verdicts: dict[str, bool] = {}
         self.stated_after: dict[str, int] = {}
+        self._position: dict[str, int] = {}
 
     def require(self, condition: bool, why: str) -> None:
         place, count = self._path or "space", 1
@@ -81,6 +82,15 @@ class _Probe(NetworkBuilder):
     def built(self) -> int:
         """Number of nodes built so far."""
         return len(self._nodes)
+
+    def position(self, name: str) -> int:
+        """How many nodes were built before the node `name`."""
+        return self._position[name]
+
+    def apply(self, op: Operator, *inputs: Tensor, name: str | None = None, weights: str | None = None) -> Tensor:
+        tensor = super().apply(op, *inputs, name=name, weights=weights)
+        self._position[self._nodes[-1].name] = tensor.index
+        return tensor
 
     @property
     def last(self) -> tuple[Shape, str] | None:
@@ -191,7 +201,7 @@ class RunObserver:
         net = _Probe(asked)
         network, refused = None, None
         try:
-            network = net.finish(self.space.function(net, asked), self.space.training_only)
+            network = self.space.finished(net, self.space.function(net, asked))
         except InvalidArchitecture as error:
             refused = str(error)
         except NasError as error:
@@ -206,7 +216,7 @@ class RunObserver:
         places = dict(net.stated_after)
         if network is not None:
             self._note_nodes(network, found)
-            places.update((node.name, i) for i, node in enumerate(network.nodes))
+            places.update((node.name, net.position(node.name)) for node in network.nodes)
         slots = [self.slot(choice.name) for choice in choices]
         return Run(
             asked=tuple(choice.name for choice in choices),

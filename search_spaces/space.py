@@ -10,6 +10,7 @@ import numpy as np
 
 from search_spaces.builder import NetworkBuilder, Pick, Tensor, Value
 from search_spaces.errors import InvalidArchitecture, SpaceError
+from search_spaces.merging import merged
 from search_spaces.network import Network
 
 if TYPE_CHECKING:
@@ -144,7 +145,10 @@ class _Prefix:
 
 
 class SearchSpace:
-    """A space function `function(net, pick) -> output tensor or named outputs` and what can be done with it."""
+    """A space function `function(net, pick) -> output tensor or named outputs` and what can be done with it.
+
+    `as_used` makes its networks those that are used in the end (`search_spaces.merging`) instead of those that train.
+    """
 
     def __init__(
         self,
@@ -153,12 +157,29 @@ class SearchSpace:
         name: str | None = None,
         training_only: Sequence[str] = (),
         declarative: bool = False,
+        as_used: bool = False,
     ) -> None:
         self.function = function
         self.name = name or getattr(function, "__name__", "space")
         self.training_only = frozenset(training_only)
         self.declarative = declarative
+        self.as_used = as_used
         self._latest: Trace | None = None
+
+    def used_form(self) -> "SearchSpace":
+        """The same choices, with every network in the form in which it is used."""
+        return SearchSpace(
+            self.function,
+            name=self.name,
+            training_only=tuple(self.training_only),
+            declarative=self.declarative,
+            as_used=True,
+        )
+
+    def finished(self, net: NetworkBuilder, outputs: Outputs) -> Network:
+        """The network that `net` holds, with what the function returned."""
+        network = net.finish(outputs, self.training_only)
+        return merged(network).network if self.as_used else network
 
     def trace(self, choose: Choose) -> Trace:
         """Run the function, asking `choose(name, options)` for every new choice."""
@@ -166,7 +187,7 @@ class SearchSpace:
         net = NetworkBuilder(picker)
         network, refused = None, None
         try:
-            network = net.finish(self.function(net, picker), self.training_only)
+            network = self.finished(net, self.function(net, picker))
         except InvalidArchitecture as error:
             refused = str(error)
         trace = Trace(tuple(picker.choices.values()), network, refused, tuple(net.requirements))

@@ -17,9 +17,13 @@ BLOCKS: dict[str, Callable[..., Tensor]] = {
     "basic_residual": blocks.basic_residual,
     "bottleneck": blocks.bottleneck,
     "conv_norm_act": blocks.conv_norm_act,
+    "inception_next": blocks.inception_next,
     "large_kernel": blocks.large_kernel,
     "mbconv": blocks.mbconv,
     "multi_dilated": blocks.multi_dilated,
+    "omni_scale": blocks.omni_scale,
+    "one_shot_aggregation": blocks.one_shot_aggregation,
+    "universal_large_kernel": blocks.universal_large_kernel,
 }
 
 

@@ -23,6 +23,7 @@ from nas.export.readme import figure_line, readme_text
 from nas.export.source import ModelSource, Normalisation, model_source
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_bytes, write_json, write_text, write_with
+from search_spaces.merging import merged
 from search_spaces.network import Network
 from search_spaces.space import Architecture
 
@@ -84,8 +85,13 @@ def export_network(
     if not formats:
         raise NasError(f"no export format given; known: {', '.join(FORMATS)}")
     _check_replaceable(folder)
-    source = _source(network, figures, provenance, normalisation)
-    kept = dropped(network, weights)
+    kept, used = dropped(network, weights), merged(network)
+    searched, network = network, used.network
+    if used.folds:
+        from nas.merging import merged_weights
+
+        kept = merged_weights(used, kept)
+    source = _source(network, searched.id, figures, provenance, normalisation)
     equality = torch_differences(source, network, kept)
     require_equal(equality, what=("float64", "float32"))
     with python_module(source.text) as module, _staged(folder) as stage:
@@ -100,8 +106,8 @@ def export_network(
             equality["onnxruntime"] = onnx_difference(onnx, model, network)
             require_equal(equality, what=("onnxruntime",))
         about = {
-            "id": network.id,
-            "fingerprint": network.fingerprint,
+            "id": searched.id,
+            "fingerprint": searched.fingerprint,
             "architecture": architecture.values,
             "input_shape": list(network.input.shape),
             "outputs": [name for name, _ in network.outputs if name not in network.training_only],
@@ -121,6 +127,7 @@ def export_network(
 
 def _source(
     network: Network,
+    identity: str,
     figures: Mapping[str, float | None],
     provenance: Mapping[str, str],
     normalisation: Normalisation | None,
@@ -128,7 +135,7 @@ def _source(
     lines = [figure_line(name, value, provenance.get(name, "")) for name, value in figures.items()]
     notes = ["Figures when it was found:", "", *(f"    {line}" for line in lines)] if lines else []
     return model_source(
-        network, title=f"Network {network.id}, found by a search.", notes=notes, normalisation=normalisation
+        network, title=f"Network {identity}, found by a search.", notes=notes, normalisation=normalisation
     )
 
 

@@ -73,11 +73,10 @@ class ResponseNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        size = x.square().sum(dim=tuple(range(2, x.dim())), keepdim=True).sqrt()
-        ratio = size / (size.mean(dim=1, keepdim=True) + self.eps)
+        size = torch.linalg.vector_norm(x, dim=tuple(range(2, x.dim())), keepdim=True)
         shape = (-1, *[1] * (x.dim() - 2))
-        x = x * (1 + self.weight.view(shape) * ratio)
-        return x if self.bias is None else x + self.bias.view(shape)'''
+        factor = 1 + self.weight.view(shape) * (size / (size.mean(dim=1, keepdim=True) + self.eps))
+        return x * factor if self.bias is None else torch.addcmul(self.bias.view(shape), x, factor)'''
 
 CHANNEL_CONV = '''\
 class ChannelConv(nn.Module):

@@ -38,7 +38,7 @@ _PLAIN: dict[type, str] = {
     Scale: "layer scale",
     Dropout: "dropout",
 }
-_QUIET = frozenset({"out_channels", "act", "zero_init", "name"})
+_QUIET = frozenset({"out_channels", "act", "zero_init", "name", "shared"})
 
 
 def taps_text(size: Any) -> str:

@@ -13,6 +13,7 @@ from nas.runtimes.timing import Measurement, Reference, disturbance, repeat
 from predictors.target import Identity, Target
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
 from search_spaces.errors import NasError
+from search_spaces.merging import merged
 from search_spaces.network import Network
 from search_spaces.space import Architecture, SearchSpace
 
@@ -49,7 +50,8 @@ class Meter:
         self.energy_meter = _energy_meter(setting.device)
 
     def latency(self, network: Network, weights: Weights | None = None, *, seconds: float = 0.3) -> Measurement:
-        """Latency of one inference; random weights unless `weights` are given."""
+        """Latency of one inference; random weights, in the form that is used, unless `weights` are given."""
+        network = merged(network).network if weights is None else network
         return repeat(
             self.engine.prepare(network, weights, setting=self.setting),
             seconds=seconds,

@@ -1,8 +1,8 @@
 """A network as an ONNX model, written directly from the operator graph.
 
 A batch norm behind a convolution or linear layer is folded into its weights and dropout is left out; everything
-else is one ONNX operator per node, or the few that make it up (three for a channels-first layer norm). The batch size is fixed; the model's
-input and outputs carry the network's names.
+else is one ONNX operator per node, or the few that make it up (three for a channels-first layer norm). The batch size
+is fixed; the model's input and outputs carry the network's names.
 """
 
 from collections.abc import Callable, Mapping, Sequence

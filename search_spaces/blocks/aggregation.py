@@ -10,16 +10,17 @@ def one_shot_aggregation(
     x: Tensor,
     out_channels: int,
     *,
-    width: int,
+    layer_width: int | None = None,
     layers: int = 5,
     kernel: int = 3,
     residual: bool = False,
     name: str | None = None,
 ) -> Tensor:
-    """`layers` kxk convolutions of `width` channels in a row; their outputs and the input, joined, through a 1x1.
+    """`layers` kxk convolutions in a row; the input and the outputs of all, joined, through a 1x1.
 
-    `residual` adds the input where the channels are equal (Lee et al. 2019, VoVNet).
+    Each has `layer_width` channels, half of the output's by default. `residual` adds the input where the channels are equal (Lee et al. 2019, VoVNet).
     """
+    width = max(1, out_channels // 2) if layer_width is None else layer_width
     found = [x]
     for i in range(layers):
         found.append(conv_norm_act(net, found[-1], width, kernel=kernel, name=f"layer{i}"))

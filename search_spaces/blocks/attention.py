@@ -29,7 +29,7 @@ def squeeze_excite(
 
 
 def eca_kernel(channels: int) -> int:
-    """The odd number nearest to log2(channels) / 2 + 1 / 2; of two as near, the one that is 1 more than a multiple of 4.
+    """The odd number nearest to log2(channels) / 2 + 1 / 2; of two as near, that which is 1 over a multiple of 4.
 
     128 channels lie between 3 and 5, 2,048 between 5 and 7: both get 5, which gives ResNet-50 the 80 parameters of the
     paper's abstract. Its released program rounds the second up.

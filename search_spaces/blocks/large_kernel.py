@@ -51,7 +51,7 @@ def inception_depthwise(
     branch_ratio: float = 0.125,
     name: str | None = None,
 ) -> Tensor:
-    """A share of the channels each through a kxk, a 1xb and a bx1 depthwise kernel; the others pass (Yu et al. 2024)."""
+    """A share of the channels each through a depthwise kxk, 1xb and bx1; the others pass (Yu et al. 2024)."""
     share = max(1, int(x.channels * branch_ratio))
     start = x.channels - 3 * share
     parts = [net.slice(x, 0, start, name="kept")]

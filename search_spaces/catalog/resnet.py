@@ -33,8 +33,11 @@ def resnet(
     width_multipliers: Sequence[float] = (1.0,),
     depth_reductions: Sequence[int] = (0,),
     kernels: Sequence[int] = (3,),
+    attentions: Sequence[bool] = (False,),
 ) -> SearchSpace:
     """ResNet-18/34/50/101 (He et al. 2016); width, blocks left out and kernel are picked per stage.
+
+    So is, of 50 and 101 layers, whether blocks end in a channel gate (ECA, Wang et al. 2020).
 
     Inputs below 64 pixels get a 3x3 stem without pooling.
     """
@@ -50,12 +53,22 @@ def resnet(
                 width = round(base * stage.pick("width_multiplier", tuple(width_multipliers)))
                 kernel = stage.pick("kernel", tuple(kernels))
                 fewer = stage.pick("fewer_blocks", tuple(n for n in depth_reductions if n < depth))
+                gated = kind == "bottleneck" and stage.pick("attention", tuple(attentions))
                 for j in range(depth - fewer):
                     stride = 2 if i > 0 and j == 0 else 1
                     if kind == "basic":
                         x = basic_residual(net, x, width, kernel=kernel, stride=stride, name=f"block{j}")
                     else:
-                        x = bottleneck(net, x, 4 * width, width=width, kernel=kernel, stride=stride, name=f"block{j}")
+                        x = bottleneck(
+                            net,
+                            x,
+                            4 * width,
+                            width=width,
+                            kernel=kernel,
+                            stride=stride,
+                            attention=gated,
+                            name=f"block{j}",
+                        )
         return classifier(net, x, classes)
 
     return SearchSpace(space, name=f"resnet{layers}")

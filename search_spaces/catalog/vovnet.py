@@ -62,7 +62,7 @@ def vovnet(
                         net,
                         x,
                         round(out * multiplier),
-                        width=round(base * multiplier),
+                        layer_width=round(base * multiplier),
                         layers=count,
                         kernel=kernel,
                         name=f"block{j}",

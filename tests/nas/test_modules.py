@@ -33,6 +33,8 @@ def everything(net: NetworkBuilder, pick: Pick) -> Mapping[str, Tensor]:
     x = net.pool(x, "max", kernel=3, stride=2, padding=1)
     x = net.pool(x, "average", kernel=2)
     x = ss.blocks.squeeze_excite(net, x, hidden=4)
+    x = net.response_norm(net.instance_norm(ss.blocks.efficient_attention(net, x)))
+    x = net.concat(net.slice(x, 0, 5), net.slice(x, 5, 3), name="put_together")
     for kind in ACTIVATIONS:
         x = net.activation(x, kind)
     side = net.linear(net.flatten(net.global_pool(x)), 3, name="side")

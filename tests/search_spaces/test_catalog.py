@@ -9,10 +9,26 @@ import pytest
 
 from predictors.counts import count_network
 from search_spaces import Architecture, SearchSpace, Value
-from search_spaces.catalog import CATALOG, mobilenet_v1, mobilenet_v2, nas_bench_macro, resnet, resnext_groups
+from search_spaces.catalog import (
+    CATALOG,
+    convnext,
+    efficientnet,
+    inceptionnext,
+    mobilenet_v1,
+    mobilenet_v2,
+    nas_bench_macro,
+    osnet,
+    osnet_ain,
+    resnet,
+    resnext_groups,
+    unireplknet,
+    vovnet,
+)
 from search_spaces.catalog.nas_bench_macro import from_code
+from search_spaces.catalog.osnet import AIN, IBN, placement_picks
 
-IMAGE = (3, 224, 224)
+IMAGE, PERSON = (3, 224, 224), (3, 256, 128)
+IDENTITIES = 751
 
 
 @pytest.mark.parametrize(
@@ -29,6 +45,25 @@ IMAGE = (3, 224, 224)
         (resnet(IMAGE, 1000, layers=18), {}, 11.6895, 1814.07),
         (resnet(IMAGE, 1000, layers=34), {}, 21.7977, 3663.76),
         (resnet(IMAGE, 1000, layers=50), {}, 25.557, 4089.18),
+        (resnet(IMAGE, 1000, layers=50, attentions=(True,)), {}, 25.55711, 4089.24),
+        (efficientnet(IMAGE, 1000), {}, 5.2885, 385.8),
+        (convnext(IMAGE, 1000), {}, 28.589, 4455.5),
+        (inceptionnext(IMAGE, 1000), {}, 28.0557, 4188.6),
+        (inceptionnext(IMAGE, 1000, variant="base"), {}, 86.6721, 14841.1),
+        (inceptionnext(IMAGE, 1000, variant="atto"), {}, 4.1565, 503.0),
+        (vovnet(IMAGE, 1000), {}, 22.600, 7072.2),
+        (vovnet(IMAGE, 1000, layers=57), {}, 36.640, 8930.1),
+        (unireplknet(IMAGE, 1000), {}, 4.6491, 674.68),
+        (unireplknet(IMAGE, 1000).used_form(), {}, 4.4373, 639.84),
+        (unireplknet(IMAGE, 1000, variant="P").used_form(), {}, 10.7417, 1573.06),
+        (unireplknet(IMAGE, 1000, variant="N").used_form(), {}, 18.3186, 2766.50),
+        (unireplknet(IMAGE, 1000, variant="T").used_form(), {}, 31.0380, 4898.99),
+        (unireplknet(IMAGE, 1000, variant="S").used_form(), {}, 55.6460, 9093.99),
+        (osnet(PERSON, IDENTITIES), {}, 2.1695, 978.875),
+        (osnet(PERSON, IDENTITIES, width_multipliers=(0.75,)), {}, 1.2858, 571.752),
+        (osnet(PERSON, IDENTITIES, width_multipliers=(0.25,)), {}, 0.2019, 82.315),
+        (osnet(PERSON, IDENTITIES, instance_norms=("none", "after")), placement_picks(IBN), 2.1705, 978.875),
+        (osnet_ain(PERSON, IDENTITIES), placement_picks(AIN), 2.1695, 978.875),
         (resnext_groups(IMAGE, 1000), {"rule": "count", "group_count": 32}, 25.029, 4230.48),
         (resnext_groups(IMAGE, 1000), {"rule": "size", "group_size": 4}, 23.886, 4098.62),
         (resnext_groups(IMAGE, 1000), {"rule": "size", "group_size": 8}, 24.158, 4197.97),
@@ -40,6 +75,21 @@ def test_published_counts(space: SearchSpace, picks: dict[str, Value], params_m:
     total = count_network(space.build(space.repair(picks))).total
     assert total["params"] / 1e6 == pytest.approx(params_m, rel=1e-4)
     assert total["macs"] / 1e6 == pytest.approx(macs_m, rel=1e-4)
+
+
+def test_channel_gates_add_eighty_parameters_to_resnet_50() -> None:
+    plain, gated = (resnet(IMAGE, 1000, layers=50, attentions=(on,)) for on in (False, True))
+    counts = [count_network(space.build(space.repair({}))).total["params"] for space in (plain, gated)]
+    assert counts[1] - counts[0] == 80
+
+
+def test_activations_of_osnet() -> None:
+    space = osnet(PERSON, IDENTITIES)
+    assert count_network(space.build(space.repair({}))).total["activations"] == pytest.approx(11.931e6, rel=1e-4)
+
+
+def test_osnet_ain_has_every_placement_once() -> None:
+    assert osnet_ain(PERSON, IDENTITIES).size().value == 4096
 
 
 def test_constant_group_size_moves_less_than_constant_group_count_at_matched_macs() -> None:
@@ -79,5 +129,5 @@ def test_every_catalogue_space_builds_for_small_images(name: str) -> None:
     space = build((1, 32, 32), 7)
     architecture = space.repair({})
     network = space.build(architecture)
-    assert network.nodes[network.outputs[0][1]].shape == (7,)
+    assert network.nodes[dict(network.outputs).get("identity", network.outputs[0][1])].shape == (7,)
     assert space.build(Architecture.from_json(architecture.to_json())).id == network.id

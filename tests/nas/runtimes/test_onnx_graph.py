@@ -11,7 +11,16 @@ import torch
 from nas.modules import Mode, execute
 from nas.runtimes.onnx_graph import RULES, network_to_onnx, random_weights
 from search_spaces import NasError, Network, NetworkBuilder, Tensor
-from search_spaces.blocks import bottleneck, large_kernel, multi_dilated, squeeze_excite
+from search_spaces.blocks import (
+    bottleneck,
+    efficient_attention,
+    inception_next,
+    large_kernel,
+    multi_dilated,
+    omni_scale,
+    squeeze_excite,
+    universal_large_kernel,
+)
 from search_spaces.catalog import CATALOG
 from search_spaces.operators import ACTIVATIONS, OPERATORS
 
@@ -59,6 +68,12 @@ BLOCKS: dict[str, Callable[[NetworkBuilder, Tensor], Tensor]] = {
     "squeeze_excite": lambda net, x: squeeze_excite(net, x, hidden=4),
     "multi_dilated": lambda net, x: multi_dilated(net, x, 16),
     "large_kernel": lambda net, x: large_kernel(net, x, scale_init=1.0),
+    "efficient_attention": lambda net, x: efficient_attention(net, x),
+    "inception_next": lambda net, x: inception_next(net, x, band=5, scale_init=1.0),
+    "omni_scale": lambda net, x: omni_scale(net, x, 24, instance_norm="both"),
+    "universal_large_kernel": lambda net, x: universal_large_kernel(net, x, kernel=7, scale_init=1.0),
+    "response_norm_alone": lambda net, x: net.response_norm(x, bias=False),
+    "slice_of_a_line": lambda net, x: net.slice(net.flatten(x), 3, 9),
     "bottleneck": lambda net, x: bottleneck(net, x, 32, width=16, group_size=4, stride=2),
     "max_pool": lambda net, x: net.pool(x, "max", kernel=3, stride=2, padding=1),
     "average_pool": lambda net, x: net.pool(x, "average", kernel=3, stride=2, padding=1),
