@@ -18,7 +18,8 @@ def one_shot_aggregation(
 ) -> Tensor:
     """`layers` kxk convolutions in a row; the input and the outputs of all, joined, through a 1x1.
 
-    Each has `layer_width` channels, half of the output's by default. `residual` adds the input where the channels are equal (Lee et al. 2019, VoVNet).
+    Each has `layer_width` channels, half of the output's by default. `residual` adds the input where the channels are
+    equal (Lee et al. 2019, VoVNet).
     """
     width = max(1, out_channels // 2) if layer_width is None else layer_width
     found = [x]

@@ -45,8 +45,8 @@ def bottleneck(
 ) -> Tensor:
     """1x1 to `width` (a quarter of the output by default), grouped kxk with the stride, 1x1, around a shortcut.
 
-    Dense groups give ResNet's bottleneck (He et al. 2016), a group size gives ResNeXt's (Xie et al. 2017); `attention` puts
-    a channel gate at the branch's end (ECA, Wang et al. 2020).
+    Dense groups give ResNet's bottleneck (He et al. 2016), a group size gives ResNeXt's (Xie et al. 2017).
+    `attention` puts a channel gate at the end of the branch (ECA, Wang et al. 2020).
     """
     width = out_channels // 4 if width is None else width
     y = conv_norm_act(net, x, width, kernel=1, name="reduce")
