@@ -101,7 +101,14 @@ def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
     """Operator table and diagram of `architecture`, with predicted latencies where a target is known."""
     searched = run.network(architecture)
     used = merged(searched).network
-    return replace(describe_architecture(used, latency_ms=_operator_latency(run, used)), id=searched.id)
+    known = describe_architecture(used, latency_ms=_operator_latency(run, used), ridge=_ridge(run))
+    return replace(known, id=searched.id)
+
+
+def _ridge(run: "Run") -> float | None:
+    """The ridge point of the run's target in multiply-adds per moved element, where it is known."""
+    roofline = run.target.roofline if run.wants_target and run.target_file.is_file() else None
+    return None if roofline is None else roofline.waterline
 
 
 def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:

@@ -10,12 +10,16 @@ from search_spaces.operators import Add
 FEWEST_BOXES = 4
 
 
-def describe_architecture(network: Network, *, latency_ms: Mapping[str, float] | None = None) -> ArchitectureDetail:
-    """Table and diagram of `network`, its training-only parts left out.
+def describe_architecture(
+    network: Network, *, latency_ms: Mapping[str, float] | None = None, ridge: float | None = None
+) -> ArchitectureDetail:
+    """Table and diagram of `network`, its training-only parts left out, and what is known of its group convolutions.
 
-    `latency_ms` maps node names to their predicted milliseconds; nodes it does not name stay unknown.
+    `latency_ms` maps node names to their predicted milliseconds; nodes it does not name stay unknown. `ridge` is the
+    hardware's ridge point in multiply-adds per moved element.
     """
     from predictors.counts import count_network
+    from predictors.grouping import grouped_layers
 
     times = latency_ms or {}
     rows = tuple(
@@ -36,7 +40,18 @@ def describe_architecture(network: Network, *, latency_ms: Mapping[str, float] |
         rows,
         tuple(_block(network, path, members) for path, members in boxes),
         _edges(network, boxes),
+        grouped_layers(network, ridge=ridge),
+        ridge,
+        _intensity(network),
     )
+
+
+def _intensity(network: Network) -> float | None:
+    """Multiply-adds per element that convolutions and linear layers move; `None` without any."""
+    from predictors.roofline import layers
+
+    bars = layers(network)
+    return sum(bar.macs for bar in bars) / sum(bar.moved_elements for bar in bars) if bars else None
 
 
 Boxes = list[tuple[str, list[int]]]

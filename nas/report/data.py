@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.fidelity.result import Fidelity
+from predictors.grouping import GroupedLayer
 
 Value = str | int | float | bool
 Interval = tuple[float, float]
@@ -163,12 +164,19 @@ class DiagramBlock:
 
 @dataclass(frozen=True)
 class ArchitectureDetail:
-    """Operator table and diagram of one architecture; `edges` are pairs of block indices (from, to)."""
+    """Operator table and diagram of one architecture; `edges` are pairs of block indices (from, to).
+
+    `grouped` are its group convolutions, `ridge` the hardware's ridge point in multiply-adds per moved element, `None`
+    where that is not known, `intensity` what the whole network makes per element moved by its layers.
+    """
 
     id: str
     operators: tuple[OperatorRow, ...]
     blocks: tuple[DiagramBlock, ...] = ()
     edges: tuple[tuple[int, int], ...] = ()
+    grouped: tuple[GroupedLayer, ...] = ()
+    ridge: float | None = None
+    intensity: float | None = None
 
 
 @dataclass(frozen=True)

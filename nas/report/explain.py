@@ -18,7 +18,7 @@ def explain_text(
     provenance: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
 ) -> str:
-    """Figures with what they are known by, main choices, and the operator table, as lines of text.
+    """Figures with what they are known by, main choices, group convolutions and the operator table, as lines of text.
 
     `entry` gives picks, values and provenance at once; each may be given alone for an architecture that is not
     on the front. Latency columns appear where some operator's latency is known.
@@ -31,6 +31,8 @@ def explain_text(
         blocks.append(_figures(figures, kinds, entry, units or {}))
     if chosen:
         blocks.append("\n".join(f"  {line}" for line in picks_words(chosen)))
+    if detail.grouped:
+        blocks.append(_grouped(detail))
     blocks.append(_operators(detail.operators))
     return "\n\n".join(blocks) + "\n"
 
@@ -54,6 +56,32 @@ def _figures(
     if entry is not None and entry.test_error is not None:
         rows.append(("test error", f"{100 * entry.test_error:.2f} %", "test"))
     return columns(rows, "lrl", indent="  ")
+
+
+def _grouped(detail: ArchitectureDetail) -> str:
+    """Arithmetic intensity, predicted energy and best group size of each group convolution."""
+    head = ["group convolution", "channels", "positions", "group size", "MACs/element", "energy"]
+    if detail.ridge is not None:
+        head += ["best", "legal"]
+    table: list[Sequence[str]] = [head]
+    for layer in detail.grouped:
+        line = [
+            layer.name,
+            str(layer.channels),
+            str(layer.positions),
+            str(layer.group_size),
+            three(layer.intensity),
+            short(layer.energy_relative),
+        ]
+        if detail.ridge is not None:
+            line += ["–", "–"] if layer.best is None else [three(layer.best), str(layer.legal)]
+        table.append(line)
+    words = ["energy in units of one multiply-accumulate, from arithmetic and from what is moved"]
+    if detail.intensity is not None:
+        words.append(f"the whole network: {three(detail.intensity)} MACs per element moved")
+    if detail.ridge is not None:
+        words.append(f"the hardware's ridge: {three(detail.ridge)}; best: smallest group size that reaches it")
+    return columns(table, "lrrrrrrr") + "\n" + "\n".join(f"  {line}" for line in words)
 
 
 def _operators(rows: Sequence[OperatorRow]) -> str:

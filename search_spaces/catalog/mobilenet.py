@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from search_spaces.blocks import classifier, conv_norm_act, mbconv
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
+from search_spaces.catalog.grouping import Grouping, Per
 from search_spaces.catalog.scaling import make_divisible
 from search_spaces.errors import SpaceError
-from search_spaces.operators import divisors
 from search_spaces.space import SearchSpace
 
 V1_LAYERS = (
@@ -38,39 +38,33 @@ def mobilenet_v1(
     width_multipliers: Sequence[float] = (1.0,),
     group_sizes: Sequence[int] = (1,),
     group_counts: Sequence[int] = (),
+    per: Per = "network",
     kernels: Sequence[int] = (3,),
+    keep_size: bool = False,
 ) -> SearchSpace:
     """MobileNet-V1 (Howard et al. 2017) whose depthwise layers may be grouped convolutions.
 
-    Give either `group_sizes` (channels per group, one for the whole network) or `group_counts` (groups, one for
-    the whole network); the first option of each is the published network by default.
+    Give either `group_sizes` (channels per group) or `group_counts` (groups), picked once for the network, per stage of
+    one resolution, or per layer; the first option of each is the published network by default. `keep_size` leaves out
+    the first two strides, for inputs of about 32 pixels.
     """
     channels, *spatial = input_shape
+    grouping = Grouping.of("mobilenet_v1", group_sizes, group_counts, per)
+    strides = [1 if keep_size and i == 1 else stride for i, (_, stride) in enumerate(V1_LAYERS)]
+    paths = [f"stage{sum(s > 1 for s in strides[: i + 1])}.layer{i}" for i in range(len(V1_LAYERS))]
 
     def space(net: NetworkBuilder, pick: Pick) -> Tensor:
         multiplier = pick("width_multiplier", tuple(width_multipliers))
-        group_size = None if group_counts else pick("group_size", tuple(group_sizes))
-        group_count = pick("group_count", tuple(group_counts)) if group_counts else 1
         kernel = pick("kernel", tuple(kernels))
         x = net.input(channels, *spatial)
-        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=2, name="stem")
-        for i, (width, stride) in enumerate(V1_LAYERS):
-            with net.scope(f"layer{i}"):
-                size = group_size
-                if group_size is None:
-                    net.require(
-                        x.channels % group_count == 0,
-                        f"layer{i}: {group_count} groups must divide {x.channels} channels",
-                    )
-                    size = x.channels // group_count
-                else:
-                    net.require(
-                        x.channels % group_size == 0,
-                        f"layer{i}: group size {group_size} must divide {x.channels} channels, "
-                        f"take one of {divisors(x.channels)}",
-                    )
+        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=1 if keep_size else 2, name="stem")
+        widths = [make_divisible(width * multiplier) for width, _ in V1_LAYERS]
+        reads = dict(zip(paths, [x.channels, *widths], strict=False))
+        for path, width, stride in zip(paths, widths, strides, strict=True):
+            size = grouping.group_size(net, pick, path, reads)
+            with net.scope(path.partition(".")[2]):
                 x = conv_norm_act(net, x, x.channels, kernel=kernel, stride=stride, group_size=size, name="spatial")
-                x = conv_norm_act(net, x, make_divisible(width * multiplier), kernel=1, name="pointwise")
+                x = conv_norm_act(net, x, width, kernel=1, name="pointwise")
         return classifier(net, x, classes)
 
     if group_counts and tuple(group_sizes) != (1,):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from search_spaces.blocks import basic_residual, bottleneck, classifier, conv_norm_act
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
+from search_spaces.catalog.grouping import Grouping, Per
 from search_spaces.errors import NasError, SpaceError
 from search_spaces.space import SearchSpace
 
@@ -81,37 +82,39 @@ def resnext_groups(
     constant: Literal["size", "count", "both"] = "both",
     group_sizes: Sequence[int] = (4, 8, 16, 32),
     group_counts: Sequence[int] = (8, 16, 32, 64),
+    per: Per = "network",
     depths: Sequence[int] = (3, 4, 6, 3),
     widths: Sequence[int] = (128, 256, 512, 1024),
 ) -> SearchSpace:
-    """ResNeXt-50 (Xie et al. 2017) with a constant group size or a constant group count in its 3x3 layers.
+    """ResNeXt-50 (Xie et al. 2017) whose 3x3 layers are given by their group size or by their group count.
 
-    `constant` offers one of the two rules or both; the published 32x4d is `rule="count"`, 32 groups.
+    `constant` offers one of the two rules or both; the published 32x4d is `rule="count"`, 32 groups. Sizes or counts
+    are picked once for the network, per stage or per layer.
     """
     channels, *spatial = input_shape
     rules = {"size": ("size",), "count": ("count",), "both": ("size", "count")}
     if constant not in rules:
         raise SpaceError(f"resnext_groups: constant is {constant!r}; known: size, count, both")
+    groupings = {
+        "size": Grouping.of("resnext_groups", group_sizes, (), per),
+        "count": Grouping.of("resnext_groups", (), group_counts, per),
+    }
+    reads = {f"stage{i}.block{j}": widths[i] for i, depth in enumerate(depths) for j in range(depth)}
 
     def space(net: NetworkBuilder, pick: Pick) -> Tensor:
-        rule = pick("rule", rules[constant])
-        if rule == "size":
-            size = pick("group_size", [g for g in group_sizes if all(w % g == 0 for w in widths)])
-            sizes = [size] * len(widths)
-        else:
-            count = pick("group_count", [n for n in group_counts if all(w % n == 0 for w in widths)])
-            sizes = [width // count for width in widths]
+        grouping = groupings[pick("rule", rules[constant])]
         x = _stem(net, channels, spatial)
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for j in range(depth):
+                path = f"stage{i}.block{j}"
                 x = bottleneck(
                     net,
                     x,
                     2 * width,
                     width=width,
                     stride=2 if i > 0 and j == 0 else 1,
-                    group_size=sizes[i],
-                    name=f"stage{i}.block{j}",
+                    group_size=grouping.group_size(net, pick, path, reads),
+                    name=path,
                 )
         return classifier(net, x, classes)
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from predictors.counts import count_network
 from predictors.energy import best_group_size, energy_relative, grouped_intensity, legal_group_size
+from predictors.grouping import best_group_size_of, grouped_layers
 from predictors.target import load_target
 from search_spaces import NetworkBuilder, SearchSpace
 from search_spaces.builder import Value
 from search_spaces.catalog import mobilenet_v1, resnet, resnext_groups
+from search_spaces.operators import Conv
 
 IMAGE = (3, 224, 224)
 
@@ -80,6 +83,40 @@ def test_the_best_group_size_is_where_intensity_meets_the_ridge(kernel: int, siz
     best = best_group_size(20.0, size=size, kernel=kernel)
     assert best is not None
     assert grouped_intensity(best, size=size, kernel=kernel) == pytest.approx(20.0)
+
+
+def test_the_best_group_size_at_the_ridge_of_the_p100() -> None:
+    """25.4, as published to three digits; 25.4 itself gives 5.833."""
+    roofline = load_target("nvidia_p100").roofline
+    assert roofline is not None
+    assert round(roofline.waterline, 1) == 25.4
+    assert best_group_size(roofline.waterline, size=28) == pytest.approx(5.84, abs=0.005)
+    assert best_group_size(25.4, size=28) == pytest.approx(5.84, abs=0.01)
+
+
+@pytest.mark.parametrize(("stride", "out"), [(1, 32), (2, 32), (1, 64), (2, 16)])
+def test_the_best_group_size_of_a_layer_is_where_its_own_intensity_meets_the_ridge(stride: int, out: int) -> None:
+    op = Conv(out, (3, 3), (stride, stride), (1, 1), (1, 1), 8)
+    shape = (32, 28, 28)
+    ridge = (counts := op.counts((shape,))).macs / counts.moved_elements
+    assert best_group_size_of(op, shape, ridge) == pytest.approx(8)
+    if stride == 1 and out == 32:
+        assert best_group_size_of(op, shape, 25.4) == pytest.approx(best_group_size(25.4, size=28))
+
+
+def test_group_convolutions_of_a_network() -> None:
+    space = mobilenet_v1(IMAGE, 1000, group_sizes=(8,))
+    network = space.build(space.repair({}))
+    found = grouped_layers(network, ridge=25.4)
+    assert [layer.name for layer in found] == [f"layer{i}.spatial.conv" for i in range(13)]
+    assert {layer.group_size for layer in found} == {8}
+    assert found[4].intensity == pytest.approx(grouped_intensity(8, size=28))
+    assert (found[4].best, found[4].legal) == (pytest.approx(5.84, abs=0.01), 8)
+    spread = np.std([layer.intensity for layer in found]) / np.mean([layer.intensity for layer in found])
+    by_count = mobilenet_v1(IMAGE, 1000, group_counts=(32,))
+    other = [layer.intensity for layer in grouped_layers(by_count.build(by_count.repair({})))]
+    assert spread == pytest.approx(0.350, abs=1e-3)
+    assert np.std(other) / np.mean(other) == pytest.approx(0.643, abs=1e-3)
 
 
 def test_no_group_size_reaches_a_ridge_above_the_positions() -> None:

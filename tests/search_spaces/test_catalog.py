@@ -26,6 +26,7 @@ from search_spaces.catalog import (
 )
 from search_spaces.catalog.nas_bench_macro import from_code
 from search_spaces.catalog.osnet import AIN, IBN, placement_picks
+from search_spaces.errors import NasError
 
 IMAGE, PERSON = (3, 224, 224), (3, 256, 128)
 IDENTITIES = 751
@@ -98,6 +99,42 @@ def test_constant_group_size_moves_less_than_constant_group_count_at_matched_mac
 
     assert moved(mobilenet_v1(IMAGE, 1000, group_sizes=(8,))) == pytest.approx(14.709, abs=2e-3)
     assert moved(mobilenet_v1(IMAGE, 1000, group_counts=(32,))) == pytest.approx(15.137, abs=2e-3)
+
+
+@pytest.mark.parametrize("build", [mobilenet_v1, resnext_groups])
+def test_group_sizes_may_differ_by_network_stage_or_layer(build: Callable[..., SearchSpace]) -> None:
+    options: dict[str, object] = {"constant": "size"} if build is resnext_groups else {}
+    found = {}
+    for per in ("network", "stage", "layer"):
+        trace = build(IMAGE, 1000, group_sizes=(4, 8), per=per, **options).trace(lambda _name, options: options[-1])
+        found[per] = [choice.name for choice in trace.choices if choice.name.endswith("group_size")]
+        assert trace.network is not None
+        sizes = {node.op.group_size for node in trace.network.nodes if getattr(node.op, "kernel", ()) == (3, 3)}
+        assert 8 in sizes
+    assert found["network"] == ["group_size"]
+    stages, layers = (5, 13) if build is mobilenet_v1 else (4, 16)
+    assert (len(found["stage"]), len(found["layer"])) == (stages, layers)
+
+
+def test_only_group_sizes_that_divide_are_offered() -> None:
+    space = mobilenet_v1(IMAGE, 1000, width_multipliers=(0.25,), group_sizes=(1, 8, 16, 64), per="layer")
+    offered = {choice.name: choice.options for choice in space.trace(lambda _name, options: options[0]).choices}
+    assert offered["stage0.layer0.group_size"] == (1, 8)
+    assert offered["stage4.layer12.group_size"] == (1, 8, 16, 64)
+    with pytest.raises(NasError, match=r"none of the group_size options \(3,\) divides \[8\] channels"):
+        space = mobilenet_v1(IMAGE, 1000, width_multipliers=(0.25,), group_sizes=(3,), per="layer")
+        space.repair({})
+
+
+def test_a_place_of_picks_that_is_none_is_refused() -> None:
+    with pytest.raises(NasError, match="per is 'block'; known: network, stage, layer"):
+        mobilenet_v1(IMAGE, 1000, per="block")  # type: ignore[arg-type]
+
+
+def test_mobilenet_keeps_small_images_large_enough() -> None:
+    small = mobilenet_v1((3, 32, 32), 10, keep_size=True)
+    network = small.build(small.repair({}))
+    assert next(node.shape for node in network.nodes if node.name == "layer12.pointwise.conv") == (1024, 4, 4)
 
 
 def test_nas_bench_macro_matches_its_table_exactly() -> None:
