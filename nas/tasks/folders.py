@@ -67,6 +67,18 @@ def read_folder(path: Path, *, size: tuple[int, int] | None = None, advance: Adv
     return _arrange(list(pictures()), path)
 
 
+def read_pixels(file: Path, *, size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels uint8 [H, W, 1 or 3] of an image file, resized to (height, width) where it has another size.
+
+    Raises `NasError` for a file that cannot be read or decoded.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise NasError(f"cannot read the image {str(file)!r}: {error}") from error
+    return _decode(PurePosixPath(file.as_posix()), content, size).pixels
+
+
 def image_files(folder: Path) -> list[Path]:
     """Return the image files at any depth below `folder`, sorted."""
     return sorted(
