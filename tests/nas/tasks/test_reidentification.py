@@ -40,7 +40,9 @@ def test_a_step_depends_on_its_number_alone(task: ReidentificationTask) -> None:
     whole = list(task.train_batches(16, seed=5, epoch=2))
     rest = list(task.train_batches(16, seed=5, epoch=2, start=3))
     assert len(whole) == task.steps_per_epoch(16)
-    assert all(torch.equal(a, b) for one, other in zip(whole[3:], rest, strict=True) for a, b in zip(one, other))
+    assert all(
+        torch.equal(a, b) for one, other in zip(whole[3:], rest, strict=True) for a, b in zip(one, other, strict=True)
+    )
     other = next(iter(task.train_batches(16, seed=5, epoch=3)))
     assert not torch.equal(other[0], whole[0][0])
 
