@@ -20,6 +20,7 @@ V1_LAYERS = (
     (1024, 2),
     (1024, 1),
 )
+EQUAL_LAYERS = range(6, 11)
 V2_STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -40,35 +41,48 @@ def mobilenet_v1(
     group_counts: Sequence[int] = (),
     per: Per = "network",
     kernels: Sequence[int] = (3,),
-    keep_size: bool = False,
+    resolutions: Sequence[int] = (),
+    fewer_layers: Sequence[int] = (0,),
+    strides_kept_out: int = 0,
 ) -> SearchSpace:
     """MobileNet-V1 (Howard et al. 2017) whose depthwise layers may be grouped convolutions.
 
     Give either `group_sizes` (channels per group) or `group_counts` (groups), picked once for the network, per stage of
-    one resolution, or per layer; the first option of each is the published network by default. `keep_size` leaves out
-    the first two strides, for inputs of about 32 pixels.
+    one resolution, or per layer; the first option of each is the published network by default. `fewer_layers` of the
+    five equal ones are left out. `resolutions` stand in for the input's. `strides_kept_out` of the first strides are 1
+    instead of 2, for small inputs.
     """
     channels, *spatial = input_shape
     grouping = Grouping.of("mobilenet_v1", group_sizes, group_counts, per)
-    strides = [1 if keep_size and i == 1 else stride for i, (_, stride) in enumerate(V1_LAYERS)]
+    published = [2, *(stride for _, stride in V1_LAYERS)]
+    kept_out = [i for i, stride in enumerate(published) if stride > 1][:strides_kept_out]
+    stem, *strides = [1 if i in kept_out else stride for i, stride in enumerate(published)]
     paths = [f"stage{sum(s > 1 for s in strides[: i + 1])}.layer{i}" for i in range(len(V1_LAYERS))]
 
     def space(net: NetworkBuilder, pick: Pick) -> Tensor:
+        size = (pick("resolution", tuple(resolutions)),) * 2 if resolutions else spatial
         multiplier = pick("width_multiplier", tuple(width_multipliers))
         kernel = pick("kernel", tuple(kernels))
-        x = net.input(channels, *spatial)
-        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=1 if keep_size else 2, name="stem")
+        fewer = pick("fewer_layers", tuple(fewer_layers))
+        x = net.input(channels, *size)
+        x = conv_norm_act(net, x, make_divisible(32 * multiplier), stride=stem, name="stem")
         widths = [make_divisible(width * multiplier) for width, _ in V1_LAYERS]
         reads = dict(zip(paths, [x.channels, *widths], strict=False))
-        for path, width, stride in zip(paths, widths, strides, strict=True):
-            size = grouping.group_size(net, pick, path, reads)
+        for i, (path, width, stride) in enumerate(zip(paths, widths, strides, strict=True)):
+            if EQUAL_LAYERS.stop - fewer <= i < EQUAL_LAYERS.stop:
+                continue
+            group_size = grouping.group_size(net, pick, path, reads)
             with net.scope(path.partition(".")[2]):
-                x = conv_norm_act(net, x, x.channels, kernel=kernel, stride=stride, group_size=size, name="spatial")
+                x = conv_norm_act(
+                    net, x, x.channels, kernel=kernel, stride=stride, group_size=group_size, name="spatial"
+                )
                 x = conv_norm_act(net, x, width, kernel=1, name="pointwise")
         return classifier(net, x, classes)
 
     if group_counts and tuple(group_sizes) != (1,):
         raise SpaceError("mobilenet_v1: give group_sizes or group_counts, not both")
+    if not 0 <= max(fewer_layers) <= len(EQUAL_LAYERS):
+        raise SpaceError(f"mobilenet_v1: fewer_layers is {fewer_layers}; there are {len(EQUAL_LAYERS)} equal layers")
     return SearchSpace(space, name="mobilenet_v1")
 
 

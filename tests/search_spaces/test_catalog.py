@@ -132,9 +132,12 @@ def test_a_place_of_picks_that_is_none_is_refused() -> None:
 
 
 def test_mobilenet_keeps_small_images_large_enough() -> None:
-    small = mobilenet_v1((3, 32, 32), 10, keep_size=True)
-    network = small.build(small.repair({}))
-    assert next(node.shape for node in network.nodes if node.name == "layer12.pointwise.conv") == (1024, 4, 4)
+    small = mobilenet_v1((3, 32, 32), 10, strides_kept_out=2, resolutions=(24, 32), fewer_layers=(0, 3))
+    for picks, side, layers in (({}, 3, 13), ({"resolution": 32, "fewer_layers": 3}, 4, 10)):
+        network = small.build(small.repair(picks))
+        ends = {node.name: node.shape for node in network.nodes if node.name.endswith("pointwise.conv")}
+        assert ends["layer12.pointwise.conv"] == (1024, side, side)
+        assert len(ends) == layers
 
 
 def test_nas_bench_macro_matches_its_table_exactly() -> None:
