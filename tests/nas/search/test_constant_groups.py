@@ -65,24 +65,12 @@ def test_fronts_are_compared_in_one_box() -> None:
 
 def test_measuring_and_searching_in_small(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     picture = tmp_path / "heat.svg"
-    measured = ["--group-sizes", "1", "8", "--widths", "0.25", "--resolutions", "32", "64", "--seconds", "0.02"]
-    searched = [
-        "--data",
-        "digits",
-        "--limit",
-        "200",
-        "--seeds",
-        "1",
-        "--epochs",
-        "1",
-        "--evaluations",
-        "4",
-        "--workers",
-        "1",
-        "--profile-minutes",
-        "0.01",
-    ]
-    main(["--parts", "measured", "searched", "--heat-map", str(picture), *measured, *searched], scale=SMALL)
+    arguments = (
+        f"--parts measured searched --heat-map {picture} --group-sizes 1 8 --widths 0.25 --resolutions 32 64 "
+        "--seconds 0.02 --data digits --limit 200 --seeds 1 --epochs 1 --evaluations 4 --workers 1 "
+        "--profile-minutes 0.01"
+    )
+    main(arguments.split(), scale=SMALL)
     lines = printed(capsys)
     latencies = [line for line in lines if line["figure"] == "latency_ms"]
     assert [(line["where"]["resolution"], line["where"]["group_size"]) for line in latencies] == [
