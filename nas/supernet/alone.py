@@ -10,7 +10,7 @@ from torch import Tensor
 from nas.modules import NetworkModule, Weights
 from nas.supernet.calibrate import fitted
 from nas.supernet.train import TrainSettings, learning_rate
-from nas.tasks.protocol import Batch, Task
+from nas.tasks.protocol import Batch, Task, loss_of
 from search_spaces.errors import NasError
 from search_spaces.network import Network
 
@@ -86,8 +86,9 @@ def _gradients(module: NetworkModule, batch: Batch, task: Task, settings: TrainS
     images, target = batch
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         output = module(fitted(images, module.network))
-    answer = output if isinstance(output, Tensor) else next(iter(output.values()))
-    loss = task.loss(answer.float(), target, label_smoothing=settings.label_smoothing)
+    outputs = {"output": output} if isinstance(output, Tensor) else output
+    floats = {name: answer.float() for name, answer in outputs.items()}
+    loss = loss_of(task, floats, target, label_smoothing=settings.label_smoothing)
     module.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(list(module.parameters()), settings.clip_norm, foreach=True)

@@ -13,7 +13,7 @@ from nas.supernet.calibrate import fitted
 from nas.supernet.distillation import Distillation, soft_labels
 from nas.supernet.subnets import Subnet
 from nas.supernet.weights import Supernet
-from nas.tasks.protocol import Batch
+from nas.tasks.protocol import Batch, loss_of
 
 
 class Judge(Protocol):
@@ -84,8 +84,9 @@ class Teaching:
         plain = Mode(batch_statistics=True, zeros=zeros)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence([self.seed, step]).generate_state(1)[0]))
-            output = _answer(supernet, first, images, labelled, bf16)
-            loss = self.task.loss(output, target, label_smoothing=self.label_smoothing)
+            outputs = _answers(supernet, first, images, labelled, bf16)
+            output = next(iter(outputs.values()))
+            loss = loss_of(self.task, outputs, target, label_smoothing=self.label_smoothing)
             value = float(loss.detach())
             if not np.isfinite(value):
                 return value, ()
@@ -93,14 +94,15 @@ class Teaching:
             soft = output.detach().softmax(1) if any(lesson.soft for lesson in others) else None
             if report:
                 outcomes.append(self._outcome(first, output.detach(), target))
-            del output, loss
+            del output, outputs, loss
             for lesson in others:
-                answer = _answer(supernet, lesson, images, labelled if lesson.labels else plain, bf16)
+                answers = _answers(supernet, lesson, images, labelled if lesson.labels else plain, bf16)
+                answer = next(iter(answers.values()))
                 terms = []
                 if lesson.soft and soft is not None:
                     terms.append(_weighted(self.distil(answer, soft), lesson.soft))
                 if lesson.labels:
-                    labels = self.task.loss(answer, target, label_smoothing=self.label_smoothing)
+                    labels = loss_of(self.task, answers, target, label_smoothing=self.label_smoothing)
                     terms.append(_weighted(labels, lesson.labels))
                 if report:
                     outcomes.append(self._outcome(lesson, answer.detach(), target))
@@ -118,9 +120,8 @@ def _weighted(loss: Tensor, weight: float) -> Tensor:
     return loss if weight == 1 else weight * loss
 
 
-def _answer(supernet: Supernet, lesson: Lesson, images: Tensor, mode: Mode, bf16: bool) -> Tensor:
+def _answers(supernet: Supernet, lesson: Lesson, images: Tensor, mode: Mode, bf16: bool) -> dict[str, Tensor]:
     network = lesson.subnet.network
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
         outputs = supernet.forward(fitted(images, network), network, mode=mode, member=lesson.member)
-    answer = next(iter(outputs.values()))
-    return answer.float() if answer.dtype == torch.bfloat16 else answer
+    return {name: out.float() if out.dtype == torch.bfloat16 else out for name, out in outputs.items()}

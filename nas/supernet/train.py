@@ -31,7 +31,7 @@ from nas.supernet.sorting import sort_channels
 from nas.supernet.sparse import zeros_at
 from nas.supernet.subnets import Draw, Subnets
 from nas.supernet.weights import Supernet
-from nas.tasks.protocol import Batch, Task
+from nas.tasks.protocol import Batch, Task, class_output
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
 
@@ -376,11 +376,18 @@ def _check_fit(subnets: Subnets, task: Task) -> None:
             f"the networks of the space take inputs of shape {shape}, but the data has {wanted} (channels, then "
             "extents): build the space for the data's input shape. Only extents may differ; images are resized"
         )
-    outputs = [network.nodes[index].shape[0] for name, index in network.outputs if name not in network.training_only]
-    if outputs[0] != task.classes:
+    answers = {name: network.nodes[index].shape[0] for name, index in network.outputs}
+    first = next(name for name, _ in network.outputs if name not in network.training_only)
+    asked = class_output(task) or first
+    if asked not in answers:
         raise NasError(
-            f"the networks of the space answer for {outputs[0]} classes, but the data has {task.classes}: build the "
-            "space for the data's classes"
+            f"the networks of the space have outputs {', '.join(answers)}, but the task learns from {asked!r}: take a "
+            "space whose networks have it"
+        )
+    if answers[asked] != task.classes:
+        raise NasError(
+            f"the networks of the space answer for {answers[asked]} classes, but the data has {task.classes}: build "
+            "the space for the data's classes"
         )
 
 

@@ -1,7 +1,7 @@
 """What training, recalibration, search and export ask of a task."""
 
-from collections.abc import Iterator
-from typing import Protocol, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -51,3 +51,22 @@ class Task(Protocol):
 
     def metric(self, output: Tensor, target: Tensor) -> float:
         """Return the errors of a batch, summed over it: divided by the images, the error."""
+
+
+def loss_of(task: Any, outputs: Mapping[str, Tensor], target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Loss of a network's outputs: the task's `joint_loss` where it has one and there are several, else of the first.
+
+    A task with a `joint_loss` (outputs, target, label_smoothing) knows what outputs that serve training only are for.
+    """
+    joint = getattr(task, "joint_loss", None) if len(outputs) > 1 else None
+    if joint is not None:
+        loss: Tensor = joint(outputs, target, label_smoothing=label_smoothing)
+        return loss
+    first: Tensor = task.loss(next(iter(outputs.values())), target, label_smoothing=label_smoothing)
+    return first
+
+
+def class_output(task: Any) -> str | None:
+    """Name of the output that has a channel for each class, where that is not the first one used at inference."""
+    name: str | None = getattr(task, "class_output", None)
+    return name

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class ReidentificationTask:
     Networks answer with an "embedding" and, in training, with the logits of the training identities, "identity".
     Targets are int64 [n, 2], identity and camera.
     """
+
+    class_output: ClassVar[str] = "identity"
 
     data: PeopleData
     identities: Tensor
