@@ -48,6 +48,8 @@ class CostTables:
     `latency` adds `latency_ms`, `energy` adds `energy_mj`. A space compiled without `compile_for_costs` is compiled
     again, as is one whose networks merge (`search_spaces.merging`). Checked against the plain path (build, count,
     predict) on random architectures and on both ends; `SpaceError` when they disagree.
+
+    `compiled` is the space whose networks train, `costed` has the same slots and the columns that the tables are over.
     """
 
     def __init__(
@@ -60,8 +62,8 @@ class CostTables:
     ) -> None:
         self.compiled = compiled if compiled.observed >= OBSERVED else compile_for_costs(compiled.space)
         merges = _merges(compiled)
-        self._used = compile_for_costs(compiled.space.used_form()) if merges else self.compiled
-        if not self.compiled.slots == self._used.slots == compiled.slots:
+        self.costed = compile_for_costs(compiled.space.used_form()) if merges else self.compiled
+        if not self.compiled.slots == self.costed.slots == compiled.slots:
             raise SpaceError(
                 f"space {compiled.space.name!r} shows other choices when it is compiled again; compile it once, with "
                 "compile_for_costs"
@@ -76,10 +78,10 @@ class CostTables:
         if energy is not None:
             models.append(KernelCost("energy_mj", energy.fusion, energy.predict_mj))
             self._constants["energy_mj"] = energy.intercept_mj
-        self._nodes: list[NodeCosts] = node_costs(self._used, models)
+        self._nodes: list[NodeCosts] = node_costs(self.costed, models)
         self._sums = tuple(self._nodes[0].sums)
         self.names: tuple[str, ...] = (*self._sums, PEAK)
-        self._sizes = [*(len(s.options) for s in self._used.slots), *(c.size for c in self._used.columns)]
+        self._sizes = [*(len(s.options) for s in self.costed.slots), *(c.size for c in self.costed.columns)]
         self._made: dict[tuple[tuple[str, ...], bool], Terms] = {}
         if check:
             self._check(check)
@@ -124,7 +126,7 @@ class CostTables:
         return {figure: values[figure] for figure in self.names}
 
     def _plain_row(self, row: Rows) -> Mapping[str, float]:
-        slots = self._used.slots
+        slots = self.costed.slots
         picks = {slot.name: slot.options[i] for slot, i in zip(slots, row, strict=True)}
         try:
             architecture = self.compiled.space.repair(picks)
@@ -142,7 +144,7 @@ class CostTables:
             if figure not in self.names:
                 raise unknown_name("figure of the tables", figure, self.names)
         if PEAK not in figures:
-            row = eliminated_extreme(self._used, self._nodes, figures, largest=largest)
+            row = eliminated_extreme(self.costed, self._nodes, figures, largest=largest)
             if row is not None:
                 return row
         sign = 1.0 if largest else -1.0
@@ -150,7 +152,7 @@ class CostTables:
         def score(rows: Rows) -> Floats:
             return sign * np.stack(list(self.score(rows, figures, threads=1).values()), axis=1)
 
-        return ascended_extreme(self._used, score)
+        return ascended_extreme(self.costed, score)
 
     def least(self, figure: str) -> Rows | None:
         """The canonical valid row with the least `figure` of the whole space, peak memory included, by elimination.
@@ -160,11 +162,11 @@ class CostTables:
         if figure not in self.names:
             raise unknown_name("figure of the tables", figure, self.names)
         if figure == PEAK:
-            return eliminated_least_maximum(self._used, [node.live for node in self._nodes])
-        return eliminated_extreme(self._used, self._nodes, (figure,), largest=False)
+            return eliminated_least_maximum(self.costed, [node.live for node in self._nodes])
+        return eliminated_extreme(self.costed, self._nodes, (figure,), largest=False)
 
     def terms(self, figure: str) -> tuple[Table, ...]:
-        """Tables over slots and columns that add up to `figure`; not for peak memory, which is a maximum."""
+        """Tables over slots and columns of `costed` that add up to `figure`; not for peak memory, which is a maximum."""
         if figure not in self._sums:
             raise unknown_name("figure that adds up over operators", figure, self._sums)
         constant = Table((), np.array(self._constants.get(figure, 0.0)))
@@ -176,7 +178,7 @@ class CostTables:
         return self._made[sums, peak]
 
     def _make_terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
-        names = self._used.learned.names
+        names = self.costed.learned.names
         packs = []
         for start in range(0, len(sums), PACK):
             figures = sums[start : start + PACK]
@@ -185,14 +187,14 @@ class CostTables:
             packs.append(merged(rows, self._sizes, np.add, names.__getitem__))
         live = [node.live for node in self._nodes] if peak else []
         maxima = merged(live, self._sizes, np.maximum, names.__getitem__)
-        return Terms(len(self._used.slots), self._used.columns, packs, maxima)
+        return Terms(len(self.costed.slots), self.costed.columns, packs, maxima)
 
     def _check(self, count: int) -> None:
         """Compare with the plain path on random architectures and the ends of every choice."""
         rng = np.random.default_rng(count)
-        sizes = np.array([len(slot.options) for slot in self._used.slots], np.int64)
+        sizes = np.array([len(slot.options) for slot in self.costed.slots], np.int64)
         ends = np.stack([np.zeros_like(sizes), sizes - 1]).astype(np.int16)
-        rows = np.concatenate([self._used.repair(ends), self._used.sample(rng, count)])
+        rows = np.concatenate([self.costed.repair(ends), self.costed.sample(rng, count)])
         found = self._unmerged(rows)
         for i, row in enumerate(rows):
             for figure, value in self._plain_row(row).items():
@@ -205,7 +207,7 @@ class CostTables:
 
     def _unmerged(self, rows: Rows) -> dict[str, Floats]:
         """Values of all figures from the nodes' own tables."""
-        variables = extended(rows, self._used.columns)
+        variables = extended(rows, self.costed.columns)
 
         def values(table: Table) -> Floats:
             return np.asarray(table.values[tuple(variables[:, v] for v in table.variables)], np.float64)

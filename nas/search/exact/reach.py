@@ -41,7 +41,7 @@ class Reach:
         figures = [*([worth] if isinstance(worth, str) else []), *limits]
         if not self.sources or any(name not in self.sources or self.sources[name][1] == PEAK for name in figures):
             return None
-        compiled = next(iter(self.sources.values()))[0].compiled
+        compiled = next(iter(self.sources.values()))[0].costed
         if isinstance(worth, str):
             terms: Sequence[Table] = self.sources[worth][0].terms(self.sources[worth][1])
         else:
@@ -61,7 +61,7 @@ class Reach:
         if not added:
             return None
         terms = {name: self.sources[name][0].terms(self.sources[name][1]) for name in added}
-        compiled = self.sources[next(iter(added))][0].compiled
+        compiled = self.sources[next(iter(added))][0].costed
         try:
             found = nearest_row(
                 compiled, [Limit(name, terms[name], most) for name, most in added.items()], seconds=SECONDS
