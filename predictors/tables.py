@@ -166,7 +166,7 @@ class CostTables:
         return eliminated_extreme(self.costed, self._nodes, (figure,), largest=False)
 
     def terms(self, figure: str) -> tuple[Table, ...]:
-        """Tables over slots and columns of `costed` that add up to `figure`; not for peak memory, which is a maximum."""
+        """Tables over slots and columns of `costed` that add up to `figure`; not for peak memory, a maximum."""
         if figure not in self._sums:
             raise unknown_name("figure that adds up over operators", figure, self._sums)
         constant = Table((), np.array(self._constants.get(figure, 0.0)))

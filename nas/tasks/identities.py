@@ -34,7 +34,7 @@ class Light:
     gain: float
 
 
-STEADY = Light(0.08, 0.03, 0.03)
+STEADY = Light(0.12, 0.05, 0.05)
 SHIFTING = Light(0.45, 0.15, 0.2)
 
 
@@ -127,7 +127,7 @@ def _person(rng: np.random.Generator) -> _Person:
 
 
 def _camera(rng: np.random.Generator) -> _Camera:
-    return _Camera(rng.uniform(0.2, 0.8, 3), rng.uniform(0.2, 0.8, 3), np.exp(rng.normal(0.0, 0.05, 3)))
+    return _Camera(rng.uniform(0.2, 0.8, 3), rng.uniform(0.2, 0.8, 3), np.exp(rng.normal(0.0, 0.08, 3)))
 
 
 def _picture(
