@@ -1,5 +1,6 @@
 """Re-identification: embeddings by which a person seen by one camera is found again among the pictures of others."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import ClassVar, Self
@@ -144,16 +145,16 @@ class ReidentificationTask:
 
     def _by_identity(self, pictures: Pictures, size: int) -> Iterator[Batch]:
         order = pictures.who[:, 0].argsort(stable=True)
-        _, counts = pictures.who[order, 0].unique_consecutive(return_counts=True)
-        group: list[int] = []
-        start = 0
-        for count in [*counts.tolist(), None]:
-            if count is None or (group and sum(group) + count > size):
-                here = order[start : start + sum(group)]
+        counts = Counter(pictures.who[order, 0].tolist())
+        start, held = 0, 0
+        for count in counts.values():
+            if held and held + count > size:
+                here = order[start : start + held]
                 yield self._plain(pictures.images[here]), pictures.who[here]
-                start, group = start + sum(group), []
-            if count is not None:
-                group.append(count)
+                start, held = start + held, 0
+            held += count
+        here = order[start:]
+        yield self._plain(pictures.images[here]), pictures.who[here]
 
     def _plain(self, images: Tensor) -> Tensor:
         return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
