@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 
     Reference = Callable[[Tensor], Tensor | Mapping[str, Tensor]]
 
-TOLERANCES = {"float64": 1e-10, "float32": 1e-5, "reference": 1e-5, "onnxruntime": 1e-4}
-"""Largest difference allowed, relative to the largest output."""
+TOLERANCES = {
+    "float64": 1e-10,
+    "float32": 1e-5,
+    "merged": 1e-5,
+    "reference": 1e-5,
+    "merged reference": 1e-4,
+    "onnxruntime": 1e-4,
+}
+"""Largest difference allowed, relative to the largest output.
+
+Networks that were merged are compared with what they were merged from in float64 ("merged"), and with a reference in
+float32, where merging adds up in another order.
+"""
 SAMPLES = 4
 SEED = 0
 INPUT_NAME = "images"
@@ -72,6 +83,23 @@ def torch_differences(source: ModelSource, network: Network, weights: "Weights")
             fill(model, source, network, cast)
             found[name] = difference(named(network, model(inputs)), execute(network, cast, inputs))
     return found
+
+
+def merged_difference(network: Network, weights: "Weights", before: Network, before_weights: "Weights") -> float:
+    """Difference of a merged network from the one `before`, both run in float64 with their weights as they are."""
+    import torch
+
+    from nas.modules import execute
+
+    inputs = sample_inputs(network)
+    with torch.no_grad():
+        wanted, got = (
+            execute(
+                one, {path: {key: tensor.double() for key, tensor in of.items()} for path, of in own.items()}, inputs
+            )
+            for one, own in ((before, before_weights), (network, weights))
+        )
+    return difference(got, wanted)
 
 
 def reference_difference(model: "nn.Module", network: Network, reference: "Reference") -> float:

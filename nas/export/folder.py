@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.export.check import (
     OnnxModel,
+    merged_difference,
     onnx_difference,
     onnx_model,
     reference_difference,
@@ -87,19 +88,23 @@ def export_network(
     _check_replaceable(folder)
     kept, used = dropped(network, weights), merged(network)
     searched, network = network, used.network
+    merging: dict[str, float] = {}
     if used.folds:
         from nas.merging import merged_weights
 
-        kept = merged_weights(used, kept)
+        before, kept = kept, merged_weights(used, kept)
+        merging = {"merged": merged_difference(network, kept, searched, before)}
+        require_equal(merging, what=("merged",))
     source = _source(network, searched.id, figures, provenance, normalisation)
-    equality = torch_differences(source, network, kept)
+    equality = {**merging, **torch_differences(source, network, kept)}
     require_equal(equality, what=("float64", "float32"))
     with python_module(source.text) as module, _staged(folder) as stage:
         model = fresh_model(module)
         fill(model, source, network, kept)
         if reference is not None:
-            equality["reference"] = reference_difference(model, network, reference)
-            require_equal(equality, what=("reference",))
+            name = "merged reference" if used.folds else "reference"
+            equality[name] = reference_difference(model, network, reference)
+            require_equal(equality, what=(name,))
         onnx = None
         if "onnx" in formats:
             onnx = onnx_model(model, network, kept)

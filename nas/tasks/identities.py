@@ -149,7 +149,8 @@ def _picture(
     contrast, shade = np.exp(rng.normal() * light.contrast), rng.normal() * light.brightness
     gain = camera.gain * np.exp(rng.normal(size=3) * light.gain)
     lit = ((scene - 0.5) * contrast + 0.5 + shade) * gain
-    return np.rint(255 * np.clip(lit, 0.0, 1.0)).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.rint(255 * np.clip(lit, 0.0, 1.0)).astype(np.uint8)
+    return pixels
 
 
 def _layers(

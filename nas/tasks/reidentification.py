@@ -68,13 +68,13 @@ class ReidentificationTask:
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same task with its pictures on `device`; the batches stay the same."""
-        parts = {
-            name: Pictures(part.images.to(device), part.who.to(device))
-            for name, part in (("train", self.data.train), ("query", self.data.query), ("gallery", self.data.gallery))
-        }
+        train, query, gallery = (
+            Pictures(part.images.to(device), part.who.to(device))
+            for part in (self.data.train, self.data.query, self.data.gallery)
+        )
         return replace(
             self,
-            data=replace(self.data, **parts),
+            data=replace(self.data, train=train, query=query, gallery=gallery),
             identities=self.identities.to(device),
             train_indices=self.train_indices.to(device),
             validation_indices=self.validation_indices.to(device),
@@ -140,8 +140,8 @@ class ReidentificationTask:
         return retrieve(query, self.data.query.who, gallery, self.data.gallery.who)
 
     def _embedded(self, pictures: Pictures, embed: Embed) -> Tensor:
-        parts = pictures.images.split(BATCH)
-        return torch.cat([embed(self._plain(part)) for part in parts])
+        starts = range(0, len(pictures.images), BATCH)
+        return torch.cat([embed(self._plain(pictures.images[start : start + BATCH])) for start in starts])
 
     def _by_identity(self, pictures: Pictures, size: int) -> Iterator[Batch]:
         order = pictures.who[:, 0].argsort(stable=True)
