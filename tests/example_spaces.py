@@ -5,7 +5,7 @@ from functools import cache
 
 import search_spaces as ss
 from predictors.tables import compile_for_costs
-from search_spaces.blocks import classifier, conv_norm_act, mbconv, squeeze_excite
+from search_spaces.blocks import classifier, conv_norm_act, efficient_attention, mbconv, squeeze_excite
 from search_spaces.builder import NetworkBuilder, Pick, Tensor
 from search_spaces.catalog.mobile import mobile
 from search_spaces.compiled import CompiledSpace
@@ -91,6 +91,19 @@ def _picks_first(net: NetworkBuilder, pick: Pick) -> Tensor:
     return classifier(net, x, 10)
 
 
+def _sliced(net: NetworkBuilder, pick: Pick) -> Tensor:
+    """Parts of a tensor that are read on their own, norms of every kind, a gate along channels."""
+    size = pick("resolution", (6, 8))
+    x = conv_norm_act(net, net.input(3, size, size), pick("width", (8, 12, 16)), name="stem")
+    share = x.channels // pick("parts", (2, 4))
+    y = net.conv(net.slice(x, 0, share, name="first"), share, kernel=pick("kernel", (1, 3)), name="read")
+    y = net.instance_norm(y) if pick("instance", (False, True)) else net.batch_norm(y)
+    x = net.concat(y, net.slice(x, share, x.channels - share, name="rest"))
+    if pick("gated", (False, True)):
+        x = efficient_attention(net, x)
+    return classifier(net, net.response_norm(x, bias=pick("bias", (False, True)), name="response"), 3)
+
+
 def _mobile(depths: tuple[tuple[int, ...], ...]) -> ss.SearchSpace:
     return mobile(
         (3, 32, 32),
@@ -113,6 +126,7 @@ EXAMPLES = {
     "required": lambda: ss.SearchSpace(_required),
     "joined": lambda: ss.SearchSpace(_joined),
     "shared": lambda: ss.SearchSpace(_shared, training_only=("extra",)),
+    "sliced": lambda: ss.SearchSpace(_sliced),
     "picks first": lambda: ss.SearchSpace(_picks_first),
     "mobile": lambda: _mobile(((1, 2), (1, 2), (1, 2))),
     "mobile, one stage may be empty": lambda: _mobile(((1, 2), (0, 1, 2), (1, 2))),

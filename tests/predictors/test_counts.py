@@ -38,6 +38,15 @@ def test_a_view_shares_its_storage() -> None:
     assert live_elements(net.finish(y)) == (32, 32, 37)
 
 
+def test_a_part_keeps_the_whole_alive() -> None:
+    net = builder()
+    x = net.conv(net.input(1, 4, 4), 4, name="whole")
+    y = net.conv(net.slice(x, 0, 1, name="part"), 2, name="read")
+    network = net.finish(y)
+    assert live_elements(network) == (16, 16 + 64, 16 + 64, 16 + 64 + 32)
+    assert dict(zip([node.name for node in network.nodes], saved_bytes(network), strict=True))["whole"] == 4 * 64
+
+
 def test_saved_tensors_count_each_storage_once() -> None:
     net = builder()
     x = net.input(2, 4, 4)

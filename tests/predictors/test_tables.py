@@ -190,7 +190,7 @@ def test_a_space_compiled_without_memory_is_compiled_again() -> None:
 
 
 def test_memory_seen_by_tables_is_the_counted_one() -> None:
-    for name in ("joined", "shared", "mobile"):
+    for name in ("joined", "shared", "mobile", "sliced"):
         space = EXAMPLES[name]()
         rng = np.random.default_rng(0)
         for _ in range(5):
