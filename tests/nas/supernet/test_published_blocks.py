@@ -21,13 +21,13 @@ from search_spaces.compiled import CompiledSpace
 from search_spaces.space import SearchSpace
 
 IMAGE = (3, 16, 16)
-FEW = {"width_multipliers": (0.125, 0.25), "fewer_blocks": (2, 1)}
+FEW = {"width_multipliers": (0.125, 0.25), "fewer_blocks": (2,)}
 SPACES: dict[str, Callable[[], SearchSpace]] = {
     "osnet": lambda: osnet(
         IMAGE, 5, width_multipliers=(0.125, 0.25), streams=(1, 3), instance_norms=INSTANCE_NORMS, features=16
     ),
     "vovnet": lambda: vovnet(IMAGE, 4, layers=27, width_multipliers=(0.125, 0.25), block_layers=(2, 3), kernels=(1, 3)),
-    "convnext": lambda: convnext(IMAGE, 4, kernels=(3, 7), group_sizes=(1, 4), expands=(2, 3), **FEW),
+    "convnext": lambda: convnext(IMAGE, 4, kernels=(3, 7), group_sizes=(1, 4), expands=(2,), **FEW),
     "inceptionnext": lambda: inceptionnext(
         IMAGE,
         4,
@@ -37,9 +37,9 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
         bands=(5, 9),
         branch_ratios=(0.125, 0.25),
     ),
-    "unireplknet": lambda: unireplknet(IMAGE, 4, width_multipliers=(0.2, 0.4), fewer_blocks=(1,), kernels=(7, 9, 13)),
+    "unireplknet": lambda: unireplknet(IMAGE, 4, width_multipliers=(0.2, 0.4), fewer_blocks=(1,), kernels=(7, 13)),
     "efficientnet": lambda: efficientnet(
-        IMAGE, 4, width_multipliers=(0.5, 1.0), fewer_blocks=(1, 0), kernels=(3, 5), expands=(2, 3)
+        IMAGE, 4, width_multipliers=(0.5, 1.0), fewer_blocks=(1, 0), kernels=(3, 5), expands=(2,)
     ),
     "gated resnet": lambda: resnet(
         IMAGE, 4, width_multipliers=(0.125, 0.25), depth_reductions=(2, 1), attentions=(False, True)
