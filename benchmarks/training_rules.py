@@ -47,25 +47,28 @@ PROBED = 60
 CALIBRATION = (4, 256)
 VALIDATION_SHARE = 0.3
 
+SANDWICH = TrainSettings(random_subnets=2, teacher_every=1)
+"""As in the paper."""
 WAYS: Mapping[str, TrainSettings] = {
-    "sandwich": TrainSettings(),
-    "sandwich, one random": TrainSettings(random_subnets=1),
-    "sandwich, four random": TrainSettings(random_subnets=4),
-    "sandwich, teacher every 4": TrainSettings(teacher_every=4),
-    "sandwich, one random, teacher every 8": TrainSettings(random_subnets=1, teacher_every=8),
+    "sandwich": SANDWICH,
+    "sandwich, one random": replace(SANDWICH, random_subnets=1),
+    "sandwich, four random": replace(SANDWICH, random_subnets=4),
+    "sandwich, teacher every 4": replace(SANDWICH, teacher_every=4),
+    "sandwich, one random, teacher every 4": replace(SANDWICH, random_subnets=1, teacher_every=4),
+    "sandwich, one random, teacher every 8": TrainSettings(),
     "single_path": TrainSettings(rule="single_path"),
     "single_path, cost": TrainSettings(rule="single_path", sampling="cost"),
     "progressive": TrainSettings(rule="progressive"),
     "delayed": TrainSettings(rule="delayed"),
     "delayed, full 0.25": TrainSettings(rule="delayed", full_share=0.25),
-    "sandwich, cost": TrainSettings(sampling="cost"),
-    "sandwich, shift": TrainSettings(sampling="shift"),
-    "sandwich, best_up": TrainSettings(sampling="best_up"),
-    "sandwich, worst_up": TrainSettings(sampling="worst_up"),
-    "sandwich, alpha_divergence": TrainSettings(distillation="alpha_divergence"),
-    "sandwich, ste": TrainSettings(sparsity_gradient="ste"),
-    "sandwich, sr_ste": TrainSettings(sparsity_gradient="sr_ste"),
-    "sandwich, cubic": TrainSettings(sparsity_schedule="cubic"),
+    "sandwich, cost": replace(SANDWICH, sampling="cost"),
+    "sandwich, shift": replace(SANDWICH, sampling="shift"),
+    "sandwich, best_up": replace(SANDWICH, sampling="best_up"),
+    "sandwich, worst_up": replace(SANDWICH, sampling="worst_up"),
+    "sandwich, alpha_divergence": replace(SANDWICH, distillation="alpha_divergence"),
+    "sandwich, ste": replace(SANDWICH, sparsity_gradient="ste"),
+    "sandwich, sr_ste": replace(SANDWICH, sparsity_gradient="sr_ste"),
+    "sandwich, cubic": replace(SANDWICH, sparsity_schedule="cubic"),
 }
 
 

@@ -219,9 +219,9 @@ class SupernetSection(_Section):
     """Share of the label spread over all classes."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     """Epochs until the learning rate peaks."""
-    random_subnets: Annotated[int, Field(ge=0)] = 2
-    """Random architectures per step, beside the largest and, in a sandwich, the smallest."""
-    teacher_every: Count = 1
+    random_subnets: Annotated[int, Field(ge=0)] | None = None
+    """Random architectures per step; unset: 1 in "sandwich" beside the smallest, 2 in "progressive" and "delayed"."""
+    teacher_every: Count = 8
     """In a sandwich, one step in so many has the largest architecture; in others the rest learns from labels."""
     cost_bins: Annotated[int, Field(ge=2)] = 5
     """Bins of MACs that sampling "shift" tells apart."""

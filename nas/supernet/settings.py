@@ -20,8 +20,8 @@ class TrainSettings:
     "bf16", or "auto": bf16 where a few timed steps gain from it.
 
     `rule`, `sampling`, `distillation`, `sparsity_gradient` and `sparsity_schedule` are names of the tables in
-    `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` (`None`: the rule's own) is the share
-    of training for which the largest network is trained alone. `members` (of a mixture) and `kernel_transforms` say how
+    `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` is the share of training for which
+    the largest network is trained alone, `random_subnets` the random networks of a step; `None`: the rule's own. `members` (of a mixture) and `kernel_transforms` say how
     the supernet was made; `sort_channels` sorts its channels when widths begin to shrink. Zeros in weights come by the
     schedule between `sparsity_start` and `sparsity_end`, shares of training.
     """
@@ -32,14 +32,14 @@ class TrainSettings:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
     warmup_epochs: float = 1.0
-    random_subnets: int = 2
+    random_subnets: int | None = None
     momentum: float = 0.9
     clip_norm: float = 5.0
     ema: float | None = None
     precision: str = "auto"
     seed: int = 0
     rule: str = "sandwich"
-    teacher_every: int = 1
+    teacher_every: int = 8
     sampling: str = "choices"
     cost_bins: int = 5
     distillation: str = "soft_labels"

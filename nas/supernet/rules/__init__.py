@@ -26,12 +26,16 @@ def _single_path(settings: TrainSettings, subnets: Subnets, sampler: Sampler, su
     return SinglePath(sampler, settings.seed)
 
 
+def _drawn(settings: TrainSettings, usual: int) -> int:
+    return usual if settings.random_subnets is None else settings.random_subnets
+
+
 def _sandwich(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supernet: Supernet) -> Sandwich:
-    return Sandwich(subnets, sampler, settings.random_subnets, settings.seed, settings.teacher_every)
+    return Sandwich(subnets, sampler, _drawn(settings, 1), settings.seed, settings.teacher_every)
 
 
 def _delayed(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supernet: Supernet) -> Rule:
-    sandwich = Sandwich(subnets, sampler, settings.random_subnets, settings.seed)
+    sandwich = Sandwich(subnets, sampler, _drawn(settings, 2), settings.seed, teacher_every=1)
     share = Delayed.full_share if settings.full_share is None else settings.full_share
     return Delayed(sandwich, share, settings.ramp_share)
 
@@ -43,7 +47,7 @@ def _progressive(settings: TrainSettings, subnets: Subnets, sampler: Sampler, su
         sampler,
         order=settings.shrink_order,
         full_share=Progressive.full_share if settings.full_share is None else settings.full_share,
-        random_subnets=settings.random_subnets,
+        random_subnets=_drawn(settings, 2),
         seed=settings.seed,
     )
 

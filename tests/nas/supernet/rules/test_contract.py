@@ -32,6 +32,7 @@ from tests.nas.supernet.worlds import coded_subnets, coded_trainer, space, subne
 WAYS = {
     **{rule: TrainSettings(rule=rule) for rule in RULES},
     **{f"sampling {name}": TrainSettings(sampling=name) for name in SAMPLERS if name != "choices"},
+    "sandwich of each step": TrainSettings(random_subnets=2, teacher_every=1),
     "teacher every 3": TrainSettings(teacher_every=3, sampling="worst_up"),
     "alpha": TrainSettings(distillation="alpha_divergence", rule="delayed", full_share=0.2, sampling="shift"),
     "mixture by cost": TrainSettings(rule="mixture", sampling="worst_up"),
