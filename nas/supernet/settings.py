@@ -22,7 +22,8 @@ class TrainSettings:
     `rule`, `sampling`, `distillation`, `sparsity_gradient` and `sparsity_schedule` are names of the tables in
     `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` is the share of training for which
     the largest network is trained alone, `random_subnets` the random networks of a step; `None`: the rule's own. `members` (of a mixture) and `kernel_transforms` say how
-    the supernet was made; `sort_channels` sorts its channels when widths begin to shrink. Zeros in weights come by the
+    the supernet was made; `relaxed` names the choices that the rule "gumbel" learns, by their last words, and
+    `choice_sparsity` the zeros that it learns them with; `sort_channels` sorts its channels when widths begin to shrink. Zeros in weights come by the
     schedule between `sparsity_start` and `sparsity_end`, shares of training.
     """
 
@@ -47,6 +48,8 @@ class TrainSettings:
     ramp_share: float = 0.25
     shrink_order: tuple[str, ...] = ("resolution", "kernel", "depth", "width")
     members: int = 4
+    relaxed: tuple[str, ...] = ()
+    choice_sparsity: float = 0.0
     kernel_transforms: bool = False
     sort_channels: bool = False
     sparsity_gradient: str = "masked"

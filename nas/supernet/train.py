@@ -25,6 +25,7 @@ from nas.supernet.interrupts import deferred_interrupt
 from nas.supernet.lessons import Outcome, Teaching
 from nas.supernet.members import Assignment
 from nas.supernet.rules import Moment, make_rule
+from nas.supernet.rules.gumbel import learnt
 from nas.supernet.settings import TrainSettings, learning_rate
 from nas.supernet.slicing import is_transform
 from nas.supernet.sorting import sort_channels
@@ -417,4 +418,5 @@ def load_trained(supernet: Supernet, folder: Path) -> bool:
     supernet.load(split(tensors, "average") or split(tensors, "weights"))
     assigned = state.get("rule", {}).get("assignment")
     supernet.assignment = None if assigned is None else Assignment.from_json(assigned)
+    supernet.likely = learnt(state.get("rule", {}))
     return bool(state["finished"])
