@@ -21,10 +21,11 @@ class TrainSettings:
 
     `rule`, `sampling`, `distillation`, `sparsity_gradient` and `sparsity_schedule` are names of the tables in
     `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` is the share of training for which
-    the largest network is trained alone, `random_subnets` the random networks of a step; `None`: the rule's own. `members` (of a mixture) and `kernel_transforms` say how
-    the supernet was made; `relaxed` names the choices that the rule "gumbel" learns, by their last words, and
-    `choice_sparsity` the zeros that it learns them with; `sort_channels` sorts its channels when widths begin to shrink. Zeros in weights come by the
-    schedule between `sparsity_start` and `sparsity_end`, shares of training.
+    the largest network is trained alone, `random_subnets` the random networks of a step; `None`: the rule's own.
+    `members` (of a mixture) and `kernel_transforms` say how the supernet was made; `relaxed` names the choices that the
+    rule "gumbel" learns, by their last words, and `choice_sparsity` the zeros that it learns them with; `sort_channels`
+    sorts channels when widths begin to shrink. Zeros in weights come by the schedule between `sparsity_start` and
+    `sparsity_end`, shares of training.
     """
 
     epochs: int = 20

@@ -91,7 +91,7 @@ def alternatives(coded: Coded, slot: int) -> Alternatives:
         if result is None:
             raise _unmixable(choice.name, "its options do not meet in one tensor")
         branches.append(_branch(other, result, {own: at for own, at in prefix.items() if at not in inside}))
-    if any(not other.nodes[node].inputs for branch, other in zip(branches, others, strict=True) for node in branch.nodes):
+    if any(not branch.network.nodes[node].inputs for branch in branches for node in branch.nodes):
         raise _unmixable(choice.name, "it changes the input")
     if any(at > meeting for branch in branches for at in branch.outside.values()):
         raise _unmixable(choice.name, "its options do not meet in one tensor")

@@ -53,8 +53,9 @@ class Scores:
             return
         zeros = [0.0] * len(self.values)
         self.moved += 1
+        squares = [slope * slope for slope in gradient]
         self.mean = [_towards(old, new, MEMORY[0]) for old, new in zip(self.mean or zeros, gradient, strict=True)]
-        self.square = [_towards(old, new * new, MEMORY[1]) for old, new in zip(self.square or zeros, gradient, strict=True)]
+        self.square = [_towards(old, new, MEMORY[1]) for old, new in zip(self.square or zeros, squares, strict=True)]
         first, second = (1 - memory**self.moved for memory in MEMORY)
         for i, (mean, square) in enumerate(zip(self.mean, self.square, strict=True)):
             self.values[i] -= rate * (mean / first) / (math.sqrt(square / second) + 1e-12)

@@ -32,7 +32,7 @@ def test_a_step_mixes_one_group_and_draws_networks_by_what_is_learnt() -> None:
         first, *drawn = rule.lessons(Moment(step, 100))
         assert first.mix is not None
         assert {choice.name.rpartition(".")[2] for choice in first.mix.choices} == {("kernel", "expand")[step % 2]}
-        assert all(float(share.sum()) == pytest.approx(1) for share in first.mix.shares)
+        assert all(float(share.detach().sum()) == pytest.approx(1) for share in first.mix.shares)
         assert [(each.labels, each.soft, each.mix) for each in drawn] == [(0.0, 1.0, None)] * 3
     rule.scores["block0.kernel"].values[:] = [9.0, -9.0]
     picked = set()
@@ -45,12 +45,12 @@ def test_a_step_mixes_one_group_and_draws_networks_by_what_is_learnt() -> None:
 
 def test_it_finds_the_operators_that_are_needed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One of the layers at least must see neighbours; the log has the published temperatures."""
-    learner = kinds_trainer(tmp_path, SETTINGS, steps=60)
+    learner = kinds_trainer(tmp_path, SETTINGS, steps=100)
     with caplog.at_level(logging.INFO, logger="nas.supernet"):
         learner.run(advance=lambda steps, note: None)
     heats = [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and "choices" in record.msg]
     assert heats == [10, 5, 2.5, 1.25, 1]
-    shared = kinds_trainer(tmp_path / "fresh", SETTINGS, steps=60).supernet
+    shared = kinds_trainer(tmp_path / "fresh", SETTINGS, steps=100).supernet
     assert load_trained(shared, tmp_path)
     wide = [shared.likely[f"layer{i}.kind"][2] for i in range(2)]
     assert max(wide) > 0.5
