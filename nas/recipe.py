@@ -207,7 +207,7 @@ class SupernetSection(_Section):
     """How random architectures are drawn: uniformly over choices, over MACs, or by what was learnt."""
     distillation: Literal["soft_labels", "alpha_divergence"] = "soft_labels"
     """How architectures learn from the largest one's answers."""
-    epochs: Count = 20
+    epochs: Count = 50
     """Passes over the training data."""
     batch_size: Count = 128
     """Images per training step."""

@@ -28,7 +28,7 @@ class TrainSettings:
     `sparsity_end`, shares of training.
     """
 
-    epochs: int = 20
+    epochs: int = 50
     batch_size: int = 128
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
