@@ -1,9 +1,11 @@
 """How well each way of training a supernet serves its smallest, middle and largest networks, at equal cost.
 
     python -m benchmarks.training_rules [--data digits] [--epochs 20] [--seeds 2] [--ways sandwich delayed ...]
+        [--way-epochs N]
 
 Cost is the multiply-accumulates of all forward and backward passes; the budget is that of the sandwich rule over
-`--epochs`, and every other way gets as many epochs as fit. `subnet_error` is the share of wrong answers on the
+`--epochs`, and every other way gets as many epochs as fit, or `--way-epochs`, such as those that take as much processor
+time: light steps cost more time than their multiply-accumulates tell. `subnet_error` is the share of wrong answers on the
 validation part: of the smallest network, the largest, and on average over `--middle` random ones between the 30th and
 the 70th percentile of MACs, each a mean over the seeds. Beside it: the sandwich's, and that of the same networks
 trained alone for as many optimiser steps, with the same schedule, as the sandwich has. With `--data` a path, images are
@@ -264,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="digits")
     parser.add_argument("--limit", type=int, default=6000, help="images used of data from a path")
     parser.add_argument("--epochs", type=int, default=20, help="of the sandwich, whose cost is the budget")
+    parser.add_argument("--way-epochs", type=int, help="of every way, whatever they cost")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--middle", type=int, default=6, help="random networks judged in the middle")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
@@ -286,7 +289,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sandwich: dict[str, float] = {}
     for way in given.ways:
         settings = world.settings(WAYS[way], epochs=1, seed=0)
-        settings = replace(settings, epochs=max(1, round(budget / cost_of(world, settings))))
+        fitting = max(1, round(budget / cost_of(world, settings)))
+        settings = replace(settings, epochs=given.way_epochs or fitting)
         rows, spent = [], []
         started = time.process_time()
         for seed in range(given.seeds):
