@@ -14,10 +14,11 @@ from nas.supernet.shapes import shared_shapes
 from nas.supernet.subnets import Coded
 from nas.supernet.weights import Supernet
 from predictors.tables import CostTables, compile_for_costs
-from search_spaces.catalog import nas_bench_macro
+from search_spaces.blocks.omni_scale import INSTANCE_NORMS
+from search_spaces.catalog import nas_bench_macro, osnet
 from search_spaces.errors import NasError
 from search_spaces.network import Network
-from search_spaces.operators import BatchNorm
+from search_spaces.operators import BatchNorm, InstanceNorm
 from search_spaces.space import SearchSpace
 from tests.nas.supernet.choices.worlds import kinds
 from tests.nas.supernet.worlds import coded_subnets, space
@@ -47,7 +48,7 @@ def with_plain_norms(network: Network, weights: Weights, beginning: str) -> Weig
     """The norms in scopes with that beginning neither scale nor shift."""
     plain = {path: dict(tensors) for path, tensors in weights.items()}
     for node in network.nodes:
-        if isinstance(node.op, BatchNorm) and node.weights_path.startswith(beginning):
+        if isinstance(node.op, (BatchNorm, InstanceNorm)) and node.weights_path.startswith(beginning):
             channels = len(plain[node.weights_path]["weight"])
             plain[node.weights_path] = {"weight": torch.ones(channels), "bias": torch.zeros(channels)}
     return plain
@@ -70,6 +71,31 @@ def test_a_mix_of_one_option_each_is_the_network_with_these_options(of: SearchSp
         mixed = Mix(base, choices, shares).forward(shared, x, mode=PLAIN)["output"]
         alone = execute(network, with_plain_norms(network, shared.weights_for(network), "layer"), x, mode=PLAIN)
         torch.testing.assert_close(mixed, alone["output"], rtol=1e-4, atol=1e-5)
+
+
+def test_places_of_instance_norms_are_learnt_as_published() -> None:
+    """OSNet-AIN: four places in each of six blocks, all mixed at once."""
+    of = osnet((3, 16, 8), 4, width_multipliers=(0.25,), instance_norms=INSTANCE_NORMS, features=8)
+    coded = coded_of(of)
+    shared = shared_of(coded)
+    choices = relaxed(coded, ())
+    assert [len(choice.branches) for choice in choices] == [4] * 6
+    assert len(groups_of(choices)) == 1
+    base = coded.subnet(coded.largest).network
+    x = torch.randn((4, *base.input.shape), generator=torch.Generator().manual_seed(0))
+    row = coded.compiled.sample(np.random.default_rng(3), 1)[0]
+    network = coded.subnet(row).network
+    weights = shared.weights_for(network)
+    for choice in choices:
+        branch = choice.branches[row[choice.slot]]
+        for node in branch.nodes:
+            weights = with_plain_norms(network, weights, branch.network.nodes[node].weights_path)
+    shares = tuple(one_hot(row[choice.slot], 4) for choice in choices)
+    mixed = Mix(base, choices, shares).forward(shared, x, mode=PLAIN)
+    alone = execute(network, weights, x, mode=PLAIN)
+    assert mixed.keys() == alone.keys()
+    for name, output in alone.items():
+        torch.testing.assert_close(mixed[name], output, rtol=1e-3, atol=1e-4)
 
 
 def test_a_sparse_mix_is_the_network_of_sparse_weights() -> None:
