@@ -3,11 +3,11 @@
     python -m benchmarks.training_rules [--data digits] [--epochs 20] [--seeds 2] [--ways sandwich delayed ...]
         [--way-epochs N]
 
-Cost is the multiply-accumulates of all forward and backward passes; the budget is that of the sandwich rule over
+Cost is the multiply-accumulates of all forward and backward passes; the budget is that of the paper's sandwich over
 `--epochs`, and every other way gets as many epochs as fit, or `--way-epochs`, such as those that take as much processor
-time: light steps cost more time than their multiply-accumulates tell. `subnet_error` is the share of wrong answers on the
-validation part: of the smallest network, the largest, and on average over `--middle` random ones between the 30th and
-the 70th percentile of MACs, each a mean over the seeds. Beside it: the sandwich's, and that of the same networks
+time: light steps cost more time than their multiply-accumulates tell. `subnet_error` is the share of wrong answers on
+the validation part: of the smallest network, the largest, and on average over `--middle` random ones between the 30th
+and the 70th percentile of MACs, each a mean over the seeds. Beside it: the sandwich's, and that of the same networks
 trained alone for as many optimiser steps, with the same schedule, as the sandwich has. With `--data` a path, images are
 32 x 32 and `--limit` of them are used. The mixture of supernets is left out: the maps of these spaces shrink at fixed
 places.
