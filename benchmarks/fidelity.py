@@ -1,13 +1,14 @@
 """How far the ranking of a supernet can be trusted on real images: 30 subnets trained alone, each training rule.
 
-    python -m benchmarks.fidelity [--rules sandwich] [--images 15000] [--epochs 20] [--nets 30] [--seed 0]
+    python -m benchmarks.fidelity [--rules sandwich,rare_teacher] [--images 15000] [--epochs 20] [--nets 30] [--seed 0]
         [--minutes 120] [--workers 2] [--folder runs/benchmark_fidelity] [--data FILE]
 
 The space is that of the recipe cifar10 (`--recipe`), the images a stratified part of CIFAR-10 (JPEG), a third of it
 for validation. The draw is that of `nas fidelity` with the same seed: every other network lies in one band of MACs, its
 ends 1.3 apart, the others evenly over the range of MACs. Each is trained alone for as many epochs as the sandwich, by
-the same schedule. Other rules get as much training time as the sandwich takes, measured on a few steps of each. After
-`--minutes` nothing more is begun; the same command goes on.
+the same schedule. Other rules get as much training time as the sandwich takes, measured on a few steps of each;
+"sandwich" is the paper's, with the largest network in each step, "rare_teacher" the recipes' default. After `--minutes`
+nothing more is begun; the same command goes on.
 
 `kendall_tau` and `kendall_tau_in_band` are those of inherited against own validation accuracy, with bootstrap intervals
 under `where`; the baselines are other rankers on the same networks. `ahead_of_macs` and `ahead_of_params` are
@@ -31,6 +32,11 @@ from search_spaces.errors import NasError
 from search_spaces.files import write_json
 
 REFERENCE = "sandwich"
+WAYS: Mapping[str, Mapping[str, str | int]] = {
+    REFERENCE: {"rule": "sandwich", "random_subnets": 2, "teacher_every": 1},
+    "rare_teacher": {"rule": "sandwich"},
+}
+"""Rules that are called otherwise than in recipes, with their settings."""
 VALIDATION_SHARE = 1 / 3
 ARCHIVE = "cifar10_jpeg.tar.xz"
 
@@ -54,7 +60,7 @@ def recipe_for(rule: str, given: argparse.Namespace, *, epochs: int) -> Recipe:
             ),
             "task": {"data": given.data, "limit": given.images, "validation_share": VALIDATION_SHARE},
             "supernet": {
-                "rule": rule,
+                **WAYS.get(rule, {"rule": rule}),
                 "epochs": epochs,
                 "learning_rate": 0.2,
                 "seed": given.seed,
@@ -110,7 +116,7 @@ def measure(recipe: Recipe, given: argparse.Namespace, deadline: float | None) -
 def where_of(recipe: Recipe, folder: RunFolder, found: Fidelity) -> dict[str, Detail]:
     """Under which circumstances `found` holds."""
     return {
-        "rule": recipe.supernet.rule,
+        "rule": recipe.name,
         "data": recipe.task.data.rpartition("/")[2],
         "images": recipe.task.limit,
         "validation_share": round(recipe.task.validation_share, 3),

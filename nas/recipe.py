@@ -201,13 +201,13 @@ class SupernetSection(_Section):
 
     enabled: bool = True
     """Train shared weights; otherwise each candidate is trained alone."""
-    rule: Literal["sandwich", "single_path", "progressive", "delayed", "mixture"] = "sandwich"
+    rule: Literal["sandwich", "single_path", "progressive", "delayed", "mixture", "gumbel"] = "sandwich"
     """Which architectures one step trains, and against what."""
     sampling: Literal["choices", "cost", "shift", "best_up", "worst_up"] = "choices"
     """How random architectures are drawn: uniformly over choices, over MACs, or by what was learnt."""
     distillation: Literal["soft_labels", "alpha_divergence"] = "soft_labels"
     """How architectures learn from the largest one's answers."""
-    epochs: Count = 20
+    epochs: Count = 50
     """Passes over the training data."""
     batch_size: Count = 128
     """Images per training step."""
@@ -219,9 +219,9 @@ class SupernetSection(_Section):
     """Share of the label spread over all classes."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     """Epochs until the learning rate peaks."""
-    random_subnets: Annotated[int, Field(ge=0)] = 2
-    """Random architectures per step, beside the largest and, in a sandwich, the smallest."""
-    teacher_every: Count = 1
+    random_subnets: Annotated[int, Field(ge=0)] | None = None
+    """Random architectures per step; unset: 1 in "sandwich" beside the smallest, 2 in other rules that have them."""
+    teacher_every: Count = 8
     """In a sandwich, one step in so many has the largest architecture; in others the rest learns from labels."""
     cost_bins: Annotated[int, Field(ge=2)] = 5
     """Bins of MACs that sampling "shift" tells apart."""
@@ -233,6 +233,10 @@ class SupernetSection(_Section):
     """Order in which "progressive" opens dimensions: last words of choices; all others open with the last."""
     members: Annotated[int, Field(ge=2)] = 4
     """Sets of weights of a "mixture"."""
+    relaxed: Strings = ()
+    """Choices that "gumbel" learns, by the last words of their names; unset: those whose options are no numbers."""
+    choice_sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of zeros in the weights with which "gumbel" learns choices."""
     kernel_transforms: bool = False
     """Let small kernels be the centre of large ones mixed by learned matrices, at first the identity."""
     sort_channels: bool = False
@@ -275,13 +279,15 @@ class SupernetSection(_Section):
 
 
 _RULES_OF: Mapping[str, tuple[str, ...]] = {
-    "random_subnets": ("sandwich", "progressive", "delayed"),
+    "random_subnets": ("sandwich", "progressive", "delayed", "gumbel"),
     "teacher_every": ("sandwich",),
-    "distillation": ("sandwich", "progressive", "delayed"),
+    "distillation": ("sandwich", "progressive", "delayed", "gumbel"),
     "full_share": ("progressive", "delayed"),
     "ramp_share": ("delayed",),
     "shrink_order": ("progressive",),
     "members": ("mixture",),
+    "relaxed": ("gumbel",),
+    "choice_sparsity": ("gumbel",),
     "sort_channels": ("progressive", "delayed"),
 }
 """Settings that only some training rules use."""

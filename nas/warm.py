@@ -24,6 +24,7 @@ from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from nas.pipeline import Run
+    from nas.search.domain import Rows
     from nas.search.problem import Problem
     from nas.search.workers import Evaluator
 
@@ -31,6 +32,9 @@ LOGGER = logging.getLogger("nas")
 KEYS = "evaluated.json"
 FROZEN = "earlier.json"
 TRIED_SHARE = 0.25
+LIKELY_SHARE = 0.1
+"""Of the evaluations: those of architectures drawn by what training learnt of choices."""
+OVERSUPPLY = 32
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,33 @@ def warm_started(run: "Run", problem: "Problem") -> tuple["Problem", Earlier]:
     key = evaluation_key(run, problem.evaluator)
     _note_key(run.search_folder, key)
     warm = _frozen(run, problem, key)
-    if warm.tried:
-        rows = np.stack([run.compiled.encode(architecture) for architecture in warm.tried])
-        problem = replace(problem, starts=rows if problem.starts is None else np.concatenate([problem.starts, rows]))
+    starts = [] if problem.starts is None else [problem.starts]
+    starts += [_likely(run, problem)] if run.trains_supernet else []
+    starts += [np.stack([run.compiled.encode(architecture) for architecture in warm.tried])] if warm.tried else []
+    problem = replace(problem, starts=np.concatenate(starts) if starts else None)
     beside = _beside(run, key) if run.trains_supernet else ()
     return problem, Earlier(learned=warm.learned, known=beside)
+
+
+def _likely(run: "Run", problem: "Problem") -> "Rows":
+    """Architectures [n, n_slots] by what training learnt of choices, the likeliest first; none where it learnt nothing.
+
+    Drawn ones keep the known limits, and have learnt choices by their probabilities, others at random.
+    """
+    import numpy as np
+
+    from nas.search.domain import distinct_rows, without
+    from nas.supernet.choices.scores import drawn, likeliest
+
+    coded, likely = run.subnets.coded, run.trained_supernet.likely
+    if coded is None or not likely:
+        return run.compiled.sample(np.random.default_rng(0), 1)[:0]
+    rng = np.random.default_rng([run.recipe.search.seed, 2])
+    count = max(1, round(LIKELY_SHARE * run.recipe.search.evaluations))
+    first = likeliest(run.compiled, coded.largest, likely)[None]
+    rows = drawn(run.compiled, run.compiled.sample(rng, OVERSUPPLY * count), likely, rng)
+    rows = problem.domain.within(without(distinct_rows(rows), first))
+    return np.concatenate([first, rows[: count - 1]])
 
 
 def notes(run: "Run") -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nas.modules import Mode, ZeroRule
 from nas.supernet.calibrate import fitted
+from nas.supernet.choices.mix import Mix
 from nas.supernet.distillation import Distillation, soft_labels
 from nas.supernet.subnets import Subnet
 from nas.supernet.weights import Supernet
@@ -31,13 +32,15 @@ class Lesson:
     """One subnet of a step and what it learns from.
 
     labels: weight of the loss on labels; a subnet that sees labels drops elements, others do not. soft: weight of the
-    loss on the soft answers of the step's first lesson, which are constants. member: which set of weights.
+    loss on the soft answers of the step's first lesson, which are constants. member: which set of weights. mix: run in
+    place of the subnet, its base, with all options of some choices at once.
     """
 
     subnet: Subnet
     labels: float = 0.0
     soft: float = 0.0
     member: int = 0
+    mix: Mix | None = None
 
 
 @dataclass(frozen=True)
@@ -123,5 +126,9 @@ def _weighted(loss: Tensor, weight: float) -> Tensor:
 def _answers(supernet: Supernet, lesson: Lesson, images: Tensor, mode: Mode, bf16: bool) -> dict[str, Tensor]:
     network = lesson.subnet.network
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
-        outputs = supernet.forward(fitted(images, network), network, mode=mode, member=lesson.member)
+        x = fitted(images, network)
+        if lesson.mix is None:
+            outputs = supernet.forward(x, network, mode=mode, member=lesson.member)
+        else:
+            outputs = lesson.mix.forward(supernet, x, mode=mode)
     return {name: out.float() if out.dtype == torch.bfloat16 else out for name, out in outputs.items()}

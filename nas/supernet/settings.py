@@ -20,26 +20,28 @@ class TrainSettings:
     "bf16", or "auto": bf16 where a few timed steps gain from it.
 
     `rule`, `sampling`, `distillation`, `sparsity_gradient` and `sparsity_schedule` are names of the tables in
-    `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` (`None`: the rule's own) is the share
-    of training for which the largest network is trained alone. `members` (of a mixture) and `kernel_transforms` say how
-    the supernet was made; `sort_channels` sorts its channels when widths begin to shrink. Zeros in weights come by the
-    schedule between `sparsity_start` and `sparsity_end`, shares of training.
+    `nas.supernet.rules`, `.sampling`, `.distillation` and `.sparse`. `full_share` is the share of training for which
+    the largest network is trained alone, `random_subnets` the random networks of a step; `None`: the rule's own.
+    `members` (of a mixture) and `kernel_transforms` say how the supernet was made; `relaxed` names the choices that the
+    rule "gumbel" learns, by their last words, and `choice_sparsity` the zeros that it learns them with; `sort_channels`
+    sorts channels when widths begin to shrink. Zeros in weights come by the schedule between `sparsity_start` and
+    `sparsity_end`, shares of training.
     """
 
-    epochs: int = 20
+    epochs: int = 50
     batch_size: int = 128
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
     warmup_epochs: float = 1.0
-    random_subnets: int = 2
+    random_subnets: int | None = None
     momentum: float = 0.9
     clip_norm: float = 5.0
     ema: float | None = None
     precision: str = "auto"
     seed: int = 0
     rule: str = "sandwich"
-    teacher_every: int = 1
+    teacher_every: int = 8
     sampling: str = "choices"
     cost_bins: int = 5
     distillation: str = "soft_labels"
@@ -47,6 +49,8 @@ class TrainSettings:
     ramp_share: float = 0.25
     shrink_order: tuple[str, ...] = ("resolution", "kernel", "depth", "width")
     members: int = 4
+    relaxed: tuple[str, ...] = ()
+    choice_sparsity: float = 0.0
     kernel_transforms: bool = False
     sort_channels: bool = False
     sparsity_gradient: str = "masked"

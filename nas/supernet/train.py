@@ -4,6 +4,7 @@ Batches, augmentation and dropout depend on (seed, step) alone, the subnets of a
 so far, which is part of every checkpoint: a training that was killed goes on as if nothing had happened.
 """
 
+import itertools
 import json
 import logging
 import math
@@ -13,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,11 +25,13 @@ from nas.supernet.interrupts import deferred_interrupt
 from nas.supernet.lessons import Outcome, Teaching
 from nas.supernet.members import Assignment
 from nas.supernet.rules import Moment, make_rule
+from nas.supernet.rules.gumbel import learnt
 from nas.supernet.settings import TrainSettings, learning_rate
 from nas.supernet.slicing import is_transform
 from nas.supernet.sorting import sort_channels
 from nas.supernet.sparse import zeros_at
 from nas.supernet.subnets import Draw, Subnets
+from nas.supernet.timing import kinds_of_steps
 from nas.supernet.weights import Supernet
 from nas.tasks.protocol import Batch, Task, class_output
 from search_spaces.errors import NasError, unknown_name
@@ -171,18 +173,22 @@ class Trainer:
     def step_seconds(self, steps: int = 3) -> float:
         """Seconds of one training step, its batch included, timed without changing any weight.
 
-        Steps drawn from all over the training are timed, since what a rule does may change on the way.
+        About `steps` of them, and at least one of each kind, are drawn from all over the training; kinds count as
+        often as they come.
         """
-        times = []
-        positions = np.random.default_rng(0).integers(self.steps, size=steps + 1).tolist()
-        started = time.perf_counter()
-        for position, batch in zip(positions, self._batches(), strict=False):
-            self._gradients(batch, position=position)
-            now = time.perf_counter()
-            times.append(now - started)
-            started = now
+        kinds = kinds_of_steps(self.rule, self.subnets.largest, self.steps)
+        batches = itertools.chain.from_iterable(self._batches() for _ in itertools.count())
+        self._gradients(next(batches), position=kinds[0][0])
+        seconds = 0.0
+        for positions in kinds:
+            share = len(positions) / sum(map(len, kinds))
+            timed = positions[: max(1, round(steps * share))]
+            started = time.perf_counter()
+            for position in timed:
+                self._gradients(next(batches), position=position)
+            seconds += share * (time.perf_counter() - started) / len(timed)
         self.optimiser.zero_grad(set_to_none=True)
-        return sum(times[1:] or times) / len(times[1:] or times)
+        return seconds
 
     def epoch_end_seconds(self) -> float:
         """Seconds of what is looked at after each epoch, timed with the present weights."""
@@ -412,4 +418,5 @@ def load_trained(supernet: Supernet, folder: Path) -> bool:
     supernet.load(split(tensors, "average") or split(tensors, "weights"))
     assigned = state.get("rule", {}).get("assignment")
     supernet.assignment = None if assigned is None else Assignment.from_json(assigned)
+    supernet.likely = learnt(state.get("rule", {}))
     return bool(state["finished"])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nas.modules import TRAINING, Mode, Weights, execute, initial_tensors
+from nas.supernet.choices.scores import Probabilities
 from nas.supernet.members import Assignment
 from nas.supernet.shapes import Key, SharedShape, Use, shared_shapes, uses_of
 from nas.supernet.slicing import Cut, Transform, in_member, plan, transforms
@@ -28,7 +29,8 @@ class Supernet:
     `tensors` holds them by "<weight path>.<tensor name>" (float32 leaves that ask for gradients).
     Batch norms have no running statistics here: training normalises by the batch, evaluation by
     statistics recalibrated per subnet. With several `members` every tensor is there once per member, in those after
-    the first under "<member>/<name>", and `assignment` tells which of them serves a network. With
+    the first under "<member>/<name>", and `assignment` tells which of them serves a network. `likely` are the
+    probabilities of the choices that training learnt. With
     `kernel_transforms` smaller kernels are the centre of larger ones mixed by learned matrices, at first the identity.
     """
 
@@ -43,6 +45,7 @@ class Supernet:
         self.shapes = dict(shapes)
         self.members = members
         self.assignment: Assignment | None = None
+        self.likely: Probabilities = {}
         self.tensors: dict[str, Tensor] = {}
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         generator = torch.Generator().manual_seed(seed)

@@ -12,6 +12,7 @@ from nas.api import open_run, run_recipe
 from nas.cli_runs import search_again
 from nas.recipe import Recipe, recipe_from
 from nas.search.evaluators import SupernetEvaluator
+from nas.warm import warm_started
 from search_spaces import Architecture, NasError
 from tests.nas.test_api import tiny
 
@@ -139,3 +140,18 @@ def test_of_other_weights_only_the_best_are_tried_first(trained: Path, evaluated
     early = [one.architecture.to_json() for one in found.evaluations()[:4]]
     assert {json.dumps(one) for one in tried["tried"]} <= set(early)
     assert "other weights, data or settings" in found.folder.report.read_text()
+
+
+def test_what_training_learnt_of_choices_is_tried_first(tmp_path: Path) -> None:
+    given = recipe("learnt", 0, evaluations=30, random_evaluations=0).model_dump(exclude_none=True)
+    given["supernet"] |= {"rule": "gumbel", "relaxed": ["kernel"]}
+    found = run_recipe(recipe_from(given), root=tmp_path)
+    likely = found.trained_supernet.likely
+    assert set(likely) == {"stage0.block0.kernel", "stage0.block1.kernel"}
+    best = {name: (3, 5)[shares.index(max(shares))] for name, shares in likely.items()}
+    extremes = 2
+    first = found.evaluations()[extremes].architecture.values
+    assert {name: first[name] for name in best} == best
+    problem, _ = warm_started(found, found.problem())
+    assert problem.starts is not None
+    assert len(problem.starts) == extremes + 3

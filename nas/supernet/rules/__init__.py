@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from nas.supernet.choices.alternatives import groups_of
+from nas.supernet.choices.scores import Scores
 from nas.supernet.members import Assignment, group_of
 from nas.supernet.rules.base import Moment, Rule
 from nas.supernet.rules.delayed import Delayed
+from nas.supernet.rules.gumbel import Gumbel, relaxed
 from nas.supernet.rules.mixture import Mixture
 from nas.supernet.rules.progressive import Progressive
 from nas.supernet.rules.sandwich import Sandwich
@@ -26,12 +29,16 @@ def _single_path(settings: TrainSettings, subnets: Subnets, sampler: Sampler, su
     return SinglePath(sampler, settings.seed)
 
 
+def _drawn(settings: TrainSettings, usual: int) -> int:
+    return usual if settings.random_subnets is None else settings.random_subnets
+
+
 def _sandwich(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supernet: Supernet) -> Sandwich:
-    return Sandwich(subnets, sampler, settings.random_subnets, settings.seed, settings.teacher_every)
+    return Sandwich(subnets, sampler, _drawn(settings, 1), settings.seed, settings.teacher_every)
 
 
 def _delayed(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supernet: Supernet) -> Rule:
-    sandwich = Sandwich(subnets, sampler, settings.random_subnets, settings.seed)
+    sandwich = Sandwich(subnets, sampler, _drawn(settings, 2), settings.seed, teacher_every=1)
     share = Delayed.full_share if settings.full_share is None else settings.full_share
     return Delayed(sandwich, share, settings.ramp_share)
 
@@ -43,7 +50,7 @@ def _progressive(settings: TrainSettings, subnets: Subnets, sampler: Sampler, su
         sampler,
         order=settings.shrink_order,
         full_share=Progressive.full_share if settings.full_share is None else settings.full_share,
-        random_subnets=settings.random_subnets,
+        random_subnets=_drawn(settings, 2),
         seed=settings.seed,
     )
 
@@ -63,12 +70,28 @@ def _mixture(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supern
     return Mixture(sampler, supernet.assignment, settings.seed)
 
 
+def _gumbel(settings: TrainSettings, subnets: Subnets, sampler: Sampler, supernet: Supernet) -> Rule:
+    coded = coded_of(subnets)
+    found = relaxed(coded, settings.relaxed)
+    return Gumbel(
+        subnets,
+        coded,
+        sampler,
+        groups_of(found),
+        {choice.name: Scores([0.0] * len(choice.branches)) for choice in found},
+        random_subnets=_drawn(settings, 2),
+        sparsity=settings.choice_sparsity,
+        seed=settings.seed,
+    )
+
+
 RULES: Mapping[str, Callable[[TrainSettings, Subnets, Sampler, Supernet], Rule]] = {
     "sandwich": _sandwich,
     "single_path": _single_path,
     "progressive": _progressive,
     "delayed": _delayed,
     "mixture": _mixture,
+    "gumbel": _gumbel,
 }
 """By the name in a recipe."""
 

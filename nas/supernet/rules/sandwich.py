@@ -13,17 +13,17 @@ from nas.supernet.subnets import Subnet, Subnets
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Each step trains the largest on the labels, the rest on the largest one's soft answers.
+    """The largest learns from the labels, the rest from its soft answers, or without it from the labels too.
 
     random_subnets: how many are drawn beside the smallest. teacher_every: in how many steps the largest, which costs
-    most, takes part once; in the others the rest learns from the labels.
+    most, takes part once. The paper has two random ones, and the largest in each step.
     """
 
     subnets: Subnets
     sampler: Sampler
-    random_subnets: int = 2
+    random_subnets: int = 1
     seed: int = 0
-    teacher_every: int = 1
+    teacher_every: int = 8
 
     @property
     def listens(self) -> bool:

@@ -17,7 +17,10 @@ import torch
 from nas.supernet import train
 from nas.supernet.calibrate import calibrate, error_of, with_statistics
 from nas.supernet.checkpoint import NAME, load_checkpoint, save_checkpoint
+from nas.supernet.rules import make_rule
+from nas.supernet.timing import kinds_of_steps
 from nas.supernet.train import Trainer, TrainSettings, learning_rate, load_trained
+from nas.supernet.weights import Supernet
 from search_spaces.errors import NasError
 from tests.nas.supernet.worlds import Bars, coded_trainer, space, subnets, supernet, trainer
 
@@ -221,6 +224,20 @@ def test_timing_a_step_changes_nothing(tmp_path: Path) -> None:
     assert learner.step_seconds(1) > 0
     assert all(torch.equal(before[name], tensor) for name, tensor in learner.supernet.tensors.items())
     assert all(tensor.grad is None for tensor in learner.supernet.tensors.values())
+
+
+def test_steps_to_be_timed_are_like_those_of_the_training() -> None:
+    ends = subnets(space())
+
+    def shares(settings: TrainSettings, steps: int) -> list[float]:
+        kinds = kinds_of_steps(make_rule(settings, ends, Supernet({})), ends.largest, steps)
+        assert all(0 <= position < steps for positions in kinds for position in positions)
+        return sorted(len(positions) / sum(map(len, kinds)) for positions in kinds)
+
+    assert shares(TrainSettings(), 1000) == [1 / 8, 7 / 8]
+    assert shares(TrainSettings(teacher_every=1), 1000) == [1.0]
+    assert shares(TrainSettings(rule="delayed", full_share=0.25), 1000) == pytest.approx([1 / 4, 3 / 4], abs=0.1)
+    assert shares(TrainSettings(), 3) == [1 / 3, 2 / 3]
 
 
 def test_precision_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_single_path_is_one_random_subnet_on_labels() -> None:
 def test_delayed_students_add_nothing_before_half_and_ramp_up_after() -> None:
     settings = TrainSettings(rule="delayed", ramp_share=0.2)
     rule = make_rule(settings, coded_subnets(), Supernet({}))
-    sandwich = make_rule(TrainSettings(), coded_subnets(), Supernet({}))
+    sandwich = make_rule(TrainSettings(random_subnets=2, teacher_every=1), coded_subnets(), Supernet({}))
     strengths = []
     for step in range(STEPS):
         first, *students = rule.lessons(Moment(step, STEPS))
@@ -118,9 +118,17 @@ def test_random_subnets_say_how_many_are_drawn() -> None:
     assert len(rule.lessons(Moment(0, 1))) == 7
 
 
+@pytest.mark.parametrize(("rule", "lessons"), [("sandwich", 3), ("progressive", 3), ("delayed", 4)])
+def test_how_many_are_drawn_where_nothing_is_said(rule: str, lessons: int) -> None:
+    """One beside the smallest in a sandwich, whose largest comes every eighth step; else two."""
+    made = make_rule(TrainSettings(rule=rule), coded_subnets(), Supernet({}))
+    assert len(made.lessons(Moment(96, STEPS))) == lessons
+    assert len(made.lessons(Moment(97, STEPS))) == (2 if rule == "sandwich" else lessons)
+
+
 def test_the_teacher_may_come_less_often() -> None:
     rule = make_rule(TrainSettings(teacher_every=4), coded_subnets(), Supernet({}))
-    whole = make_rule(TrainSettings(), coded_subnets(), Supernet({}))
+    whole = make_rule(TrainSettings(teacher_every=1), coded_subnets(), Supernet({}))
     for step in range(8):
         lessons, full = rule.lessons(Moment(step, STEPS)), whole.lessons(Moment(step, STEPS))
         if step % 4 == 0:
@@ -134,7 +142,7 @@ def test_the_teacher_may_come_less_often() -> None:
 
 def test_a_sandwich_draws_what_uniform_sampling_gives() -> None:
     """The draws of a step are those of the compiled space's own sampling with (seed, step)."""
-    rule = make_rule(TrainSettings(seed=4), coded_subnets(), Supernet({}))
+    rule = make_rule(TrainSettings(seed=4, random_subnets=2, teacher_every=1), coded_subnets(), Supernet({}))
     rng = np.random.default_rng([4, 9])
     space = compiled()
     expected = [space.space.build(space.decode(space.sample(rng, 1)[0])).id for _ in range(2)]

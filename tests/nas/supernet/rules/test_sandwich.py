@@ -28,7 +28,7 @@ TEACHING = Teaching(Bars(), soft_labels, label_smoothing=0.1, seed=3)
 
 def sandwich(of: Subnets | None = None, *, random_subnets: int = 2, seed: int = 3) -> Sandwich:
     of = of or subnets(space())
-    return Sandwich(of, UniformChoices(of), random_subnets, seed)
+    return Sandwich(of, UniformChoices(of), random_subnets, seed, teacher_every=1)
 
 
 def taught(shared: Supernet, rule: Sandwich, step: int, *, bf16: bool = False) -> float:

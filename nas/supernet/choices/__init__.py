@@ -1,0 +1,1 @@
+"""Choices that are learnt by gradients: all options of a choice run at once, mixed by probabilities."""
