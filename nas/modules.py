@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from nas.convolutions import Window, convolve
 from nas.masks import masked
+from nas.reversible import run_chain
+from nas.volume_rules import group_norm, resize
 from search_spaces.errors import NasError
 from search_spaces.network import Network, Node
 from search_spaces.operators import (
@@ -22,6 +24,7 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -29,11 +32,13 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Slice,
     Weight,
 )
+from search_spaces.reversible import Chain
 from search_spaces.sparsity import Sparsity
 
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -216,6 +221,8 @@ TORCH: dict[type[Operator], Rule] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: group_norm,
+    Resize: resize,
 }
 """The torch rule of each operator: (operator, inputs [n, C, *spatial], its tensors, mode) -> output."""
 
@@ -224,7 +231,8 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
     """Run `network` on x [n, C, *spatial] and return its outputs by name.
 
     Values are released after their last reader. Outputs that serve training only are computed in
-    training alone. Raises `NasError` when x does not fit the network's input.
+    training alone; there the activations inside reversible scopes are not kept. Raises `NasError`
+    when x does not fit the network's input.
     """
     shape = network.input.shape
     if tuple(x.shape[1:]) != shape:
@@ -237,8 +245,18 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
     last_reader = {source: i for i in order for source in network.nodes[i].inputs}
     for index in wanted.values():
         last_reader[index] = len(network.nodes)
+    chains = (
+        {i: chain for chain in network.chains for i in chain.nodes} if mode.training and torch.is_grad_enabled() else {}
+    )
     values: dict[int, Tensor] = {}
     for i in order:
+        if i in chains:
+            if i == chains[i].nodes.start:
+                _run_reversible(network, chains[i], weights, values, mode)
+                for source in chains[i].read:
+                    if last_reader[source] in chains[i].nodes:
+                        values.pop(source, None)
+            continue
         node = network.nodes[i]
         inputs = [values[source] for source in node.inputs] or [x]
         values[i] = TORCH[type(node.op)](node.op, inputs, weights.get(node.weights_path, {}), mode)
@@ -247,6 +265,18 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
             if last_reader[source] == i:
                 values.pop(source, None)
     return {name: values[i] for name, i in wanted.items()}
+
+
+def _run_reversible(network: Network, chain: Chain, weights: Weights, values: dict[int, Tensor], mode: Mode) -> None:
+    """Put what a reversible scope gives into `values`."""
+
+    def compute(index: int, x: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        op = network.nodes[index].op
+        return TORCH[type(op)](op, x, tensors, mode)
+
+    a, b = (values[source] for source in chain.read)
+    given = run_chain(network, chain, weights, a, b, compute=compute)
+    values.update(zip(chain.given, given, strict=True))
 
 
 def initial_tensors(
@@ -279,7 +309,7 @@ def initial_tensors(
 
 
 def _starts_at_zero(op: Operator) -> bool:
-    return isinstance(op, ResponseNorm) or (isinstance(op, BatchNorm) and op.zero_init)
+    return isinstance(op, ResponseNorm) or (isinstance(op, BatchNorm | GroupNorm) and op.zero_init)
 
 
 class NetworkModule(nn.Module):

@@ -19,6 +19,7 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -27,6 +28,7 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
@@ -112,8 +114,13 @@ class NetworkBuilder:
         block: str | None = None,
         arguments: Mapping[str, Any] | None = None,
         summary: str = "",
+        reversible: bool = False,
     ) -> Iterator[OpenScope]:
-        """Open the scope `name` (dots nest); a path that was left may not be opened again."""
+        """Open the scope `name` (dots nest); a path that was left may not be opened again.
+
+        `reversible` makes training compute the activations inside again instead of keeping them; the scope must then
+        hold couplings alone, as `search_spaces.reversible` describes them.
+        """
         outer = self._path
         path = self._join(name)
         if path in self._scopes or path in self._names:
@@ -125,7 +132,7 @@ class NetworkBuilder:
             if parent not in self._scopes:
                 self._scopes[parent] = Scope(parent, None, ())
                 self._implicit.append(parent)
-        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()), summary)
+        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()), summary, reversible)
         self._path = path
         try:
             yield OpenScope(path, self._pick)
@@ -297,6 +304,17 @@ class NetworkBuilder:
         """Dropout while training; no operator at rate 0."""
         return x if rate == 0 else self.apply(Dropout(rate), x, name=name)
 
+    def group_norm(self, x: Tensor, groups: int, *, zero_init: bool = False, name: str | None = None) -> Tensor:
+        """Normalisation of each sample over groups of channels."""
+        return self.apply(GroupNorm(groups, zero_init), x, name=name)
+
+    def resize(
+        self, x: Tensor, size: Size, *, kind: Literal["nearest", "linear"] = "linear", name: str | None = None
+    ) -> Tensor:
+        """A map brought to another spatial size; `x` itself where it has that size."""
+        wanted = _per_axis(size, len(x.spatial))
+        return x if wanted == x.spatial else self.apply(Resize(wanted, kind), x, name=name)
+
     def sparsify(self, sparsities: Mapping[str, Sparsity], *, otherwise: Sparsity = 0.0) -> None:
         """Give every convolution and linear layer built so far the sparsity of its weight path, or `otherwise`."""
         for i, node in enumerate(self._nodes):
@@ -319,6 +337,7 @@ class NetworkBuilder:
             raise SpaceError(f"nothing reads the output of {', '.join(unread)}; return it or leave it out")
         if sum(isinstance(node.op, Input) for node in self._nodes) != 1:
             raise SpaceError("a network needs exactly one input; call net.input(channels, *spatial) once")
+        _ = network.chains
         return network
 
 

@@ -17,6 +17,7 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -24,6 +25,7 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
@@ -233,6 +235,26 @@ def _scale(op: Scale, shapes: tuple[Shape, ...]) -> Module:
     )
 
 
+def _group_norm(op: GroupNorm, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        "nn.GroupNorm",
+        (
+            Argument("num_groups", op.groups, positional=True),
+            Argument("num_channels", shapes[0][0], positional=True, role="in"),
+            Argument("eps", op.eps, 1e-5),
+            Argument("zero_init", op.zero_init, False, role="zero_init"),
+        ),
+    )
+
+
+LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def _resize(op: Resize, shapes: tuple[Shape, ...]) -> Module:
+    mode = "nearest" if op.kind == "nearest" else LINEAR_MODES[len(op.size)]
+    return Module("nn.Upsample", (Argument("size", op.size), Argument("mode", mode, "nearest")))
+
+
 def _dropout(op: Dropout, shapes: tuple[Shape, ...]) -> Module:
     return Module("nn.Dropout", (Argument("p", op.rate, positional=True),))
 
@@ -260,4 +282,6 @@ SOURCE: dict[type[Operator], Callable[[Any, tuple[Shape, ...]], Piece]] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: _group_norm,
+    Resize: _resize,
 }

@@ -13,12 +13,14 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
@@ -80,6 +82,10 @@ def operator_text(op: Operator, shapes: tuple[Shape, ...]) -> str:
     if isinstance(op, Pool):
         stride = "" if op.stride == (1,) * len(op.stride) else f", stride {op.stride[0]}"
         return f"{op.kind} pool {taps_text(op.kernel)}{stride}"
+    if isinstance(op, GroupNorm):
+        return f"group norm, {op.groups} groups"
+    if isinstance(op, Resize):
+        return f"resize to {taps_text(op.size)}, {op.kind}"
     if isinstance(op, Activation):
         return op.kind.replace("_", " ")
     if isinstance(op, ChannelConv):

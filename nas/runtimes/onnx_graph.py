@@ -26,6 +26,7 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -33,6 +34,7 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Slice,
@@ -281,6 +283,33 @@ def _layer_norm(graph: _Graph, index: int, node: Node) -> str:
     return graph.emit("Transpose", [normed], node.name, {"perm": first})
 
 
+def _group_norm(graph: _Graph, index: int, node: Node) -> str:
+    op, name = node.op, node.name
+    assert isinstance(op, GroupNorm)
+    shape = (graph.batch, op.groups, -1)
+    split = graph.constant(f"{name}.split", np.array(shape, dtype=np.int64))
+    grouped = graph.emit("Reshape", [*graph.sources(node), split], f"{name}.grouped")
+    ones, zeros = (graph.constant(f"{name}.{i}", np.full(op.groups, i, dtype=np.float32)) for i in (1, 0))
+    normed = graph.emit("InstanceNormalization", [grouped, ones, zeros], f"{name}.normed", {"epsilon": op.eps})
+    joined = graph.constant(f"{name}.joined", np.array((graph.batch, *node.shape), dtype=np.int64))
+    whole = graph.emit("Reshape", [normed, joined], f"{name}.whole")
+    weight, bias = (
+        graph.constant(f"{name}.{part}", graph.tensor(node, part).reshape(-1, *(1,) * (len(node.shape) - 1)))
+        for part in ("weight", "bias")
+    )
+    return graph.emit("Add", [graph.emit("Mul", [whole, weight], f"{name}.scaled"), bias], name)
+
+
+def _resize(graph: _Graph, index: int, node: Node) -> str:
+    op = node.op
+    assert isinstance(op, Resize)
+    sizes = graph.constant(f"{node.name}.size", np.array((graph.batch, *node.shape), dtype=np.int64))
+    attributes: Attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if op.kind == "nearest":
+        attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return graph.emit("Resize", [*graph.sources(node), "", "", sizes], node.name, attributes)
+
+
 def _activation(graph: _Graph, index: int, node: Node) -> str:
     assert isinstance(node.op, Activation)
     kind, source = node.op.kind, graph.sources(node)[0]
@@ -382,4 +411,6 @@ RULES: dict[type[Operator], Callable[[_Graph, int, Node], str]] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: _group_norm,
+    Resize: _resize,
 }

@@ -12,6 +12,7 @@ from search_spaces.catalog.mobilenet import mobilenet_v1, mobilenet_v2
 from search_spaces.catalog.nas_bench_macro import nas_bench_macro
 from search_spaces.catalog.osnet import osnet, osnet_ain
 from search_spaces.catalog.resnet import resnet, resnext_groups
+from search_spaces.catalog.reversible_unet import reversible_unet
 from search_spaces.catalog.unireplknet import unireplknet
 from search_spaces.catalog.vovnet import vovnet
 from search_spaces.space import SearchSpace
@@ -31,6 +32,7 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "osnet_ain": osnet_ain,
     "resnet": resnet,
     "resnext_groups": resnext_groups,
+    "reversible_unet": reversible_unet,
     "unireplknet": unireplknet,
     "vovnet": vovnet,
 }
@@ -51,6 +53,7 @@ __all__ = [
     "osnet_ain",
     "resnet",
     "resnext_groups",
+    "reversible_unet",
     "unireplknet",
     "vovnet",
 ]

@@ -11,6 +11,7 @@ convolutions and linear layers read and write, weights included, each once, and 
 """
 
 from search_spaces.operators.base import VALUE_BYTES, Counts, Layout, Operator, Role, Shape, Weight, divisors, elements
+from search_spaces.operators.dense import GroupNorm, Resize
 from search_spaces.operators.layers import ChannelConv, Conv, Linear
 from search_spaces.operators.maps import Concat, Flatten, GlobalPool, Input, Pool, Slice
 from search_spaces.operators.norms import BatchNorm, InstanceNorm, LayerNorm, ResponseNorm, Scale
@@ -35,6 +36,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     Flatten,
     Scale,
     Dropout,
+    GroupNorm,
+    Resize,
 )
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalPool",
+    "GroupNorm",
     "Input",
     "InstanceNorm",
     "LayerNorm",
@@ -59,6 +63,7 @@ __all__ = [
     "Multiply",
     "Operator",
     "Pool",
+    "Resize",
     "ResponseNorm",
     "Role",
     "Scale",

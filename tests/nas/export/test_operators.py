@@ -23,12 +23,14 @@ from search_spaces.operators import (
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Slice,
@@ -70,6 +72,12 @@ CASES: list[tuple[Operator, tuple[tuple[int, ...], ...]]] = [
     *((Flatten(), (shape,)) for shape in (LINE, MAP, VOLUME)),
     *((Scale(init=0.3), (shape,)) for shape in (FLAT, LINE, MAP, VOLUME)),
     (Dropout(0.5), (MAP,)),
+    *((GroupNorm(groups, zero_init=groups == 2), (shape,)) for shape in (FLAT, LINE, MAP, VOLUME) for groups in (1, 2)),
+    (Resize((24,)), (LINE,)),
+    (Resize((9, 14)), (MAP,)),
+    (Resize((3, 4, 12)), (VOLUME,)),
+    (Resize((12, 7), "nearest"), (MAP,)),
+    (Resize((2, 10, 3), "nearest"), (VOLUME,)),
 ]
 
 
