@@ -9,16 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.convolutions import Window, convolve
+from nas.dense_rules import blend, channel_pool, channel_softmax, group_norm, resize, shift
 from nas.masks import masked
 from nas.reversible import run_chain
-from nas.volume_rules import group_norm, resize
 from search_spaces.errors import NasError
 from search_spaces.network import Network, Node
 from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -35,6 +38,7 @@ from search_spaces.operators import (
     Resize,
     ResponseNorm,
     Scale,
+    Shift,
     Slice,
     Weight,
 )
@@ -55,7 +59,8 @@ class Mode:
 
     batch_statistics: batch norms normalise by the batch; running statistics, where the weights hold
     them, are updated in place. dropout: drop elements. momentum: of that update, `None` for each
-    operator's own. zeros_applied: the weights are already zero where sparsity drops them. zeros: how
+    operator's own; statistics beside which the weights hold "uses" are averaged over these instead,
+    counted up. zeros_applied: the weights are already zero where sparsity drops them. zeros: how
     sparse weights are used, `None` for zeros that let no gradient through.
     """
 
@@ -116,6 +121,9 @@ def _linear(op: Linear, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode
 
 
 def _batch_norm(op: BatchNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    momentum = op.momentum if mode.momentum is None else mode.momentum
+    if mode.momentum is not None and "uses" in weights:
+        momentum = 1 / float(weights["uses"].add_(1))
     return functional.batch_norm(
         x[0],
         weights.get("running_mean"),
@@ -123,7 +131,7 @@ def _batch_norm(op: BatchNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor
         weights["weight"],
         weights["bias"],
         training=mode.batch_statistics,
-        momentum=op.momentum if mode.momentum is None else mode.momentum,
+        momentum=momentum,
         eps=op.eps,
     )
 
@@ -223,6 +231,10 @@ TORCH: dict[type[Operator], Rule] = {
     Dropout: _dropout,
     GroupNorm: group_norm,
     Resize: resize,
+    ChannelPool: channel_pool,
+    ChannelSoftmax: channel_softmax,
+    Shift: shift,
+    Blend: blend,
 }
 """The torch rule of each operator: (operator, inputs [n, C, *spatial], its tensors, mode) -> output."""
 
@@ -300,7 +312,7 @@ def initial_tensors(
             tensor.normal_(0.0, 0.01, generator=generator)
         elif name == "weight" and isinstance(op, ChannelConv):
             tensor.normal_(0.0, op.kernel**-0.5, generator=generator)
-        elif name == "weight" and isinstance(op, Scale):
+        elif name == "weight" and isinstance(op, Scale | Blend):
             tensor.fill_(op.init)
         elif name == "running_var" or (name == "weight" and not _starts_at_zero(op)):
             tensor.fill_(1.0)

@@ -17,7 +17,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -35,6 +38,7 @@ from search_spaces.operators import (
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
     elements,
 )
@@ -61,6 +65,10 @@ KINDS: dict[type[Operator], str] = {
     GlobalPool: "global_pool",
     Scale: "scale",
     Resize: "resize",
+    ChannelPool: "channel_pool",
+    ChannelSoftmax: "softmax",
+    Shift: "shift",
+    Blend: "blend",
 }
 
 NORMS: dict[type[Operator], str] = {
@@ -179,7 +187,7 @@ def _geometry(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int
 
 
 def _detail(op: Operator, in_shapes: tuple[Shape, ...]) -> str:
-    if isinstance(op, (Activation, Pool, Resize)):
+    if isinstance(op, (Activation, ChannelPool, Pool, Resize)):
         return op.kind
     if type(op) in NORMS:
         return NORMS[type(op)]

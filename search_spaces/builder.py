@@ -13,7 +13,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -32,6 +35,7 @@ from search_spaces.operators import (
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 from search_spaces.sparsity import Sparsity
@@ -99,6 +103,22 @@ class NetworkBuilder:
     def path(self) -> str:
         """Path of the open scope, empty at the top; `weights` of nodes that share an earlier node's begin with it."""
         return self._path
+
+    @property
+    def built(self) -> int:
+        """Number of nodes built so far."""
+        return len(self._nodes)
+
+    def tensors(self, start: int) -> list[Tensor]:
+        """The outputs of all nodes built from number `start` on."""
+        return [Tensor(i, node.shape, node.layout) for i, node in enumerate(self._nodes) if i >= start]
+
+    def discard(self, start: int) -> None:
+        """Take back all nodes from number `start` on, and the scopes that hold nothing then."""
+        self._names -= {node.name for node in self._nodes[start:]}
+        del self._nodes[start:]
+        held = {parent for node in self._nodes for parent in _parents(node.name)}
+        self._scopes = {path: scope for path, scope in self._scopes.items() if path in held or path == self._path}
 
     def require(self, condition: bool, why: str) -> None:
         """Refuse the architecture being built unless `condition` holds; `why` says what is asked for."""
@@ -314,6 +334,22 @@ class NetworkBuilder:
         """A map brought to another spatial size; `x` itself where it has that size."""
         wanted = _per_axis(size, len(x.spatial))
         return x if wanted == x.spatial else self.apply(Resize(wanted, kind), x, name=name)
+
+    def channel_pool(self, x: Tensor, kind: Literal["mean", "max"], *, name: str | None = None) -> Tensor:
+        """Mean or maximum over the channels of each position."""
+        return self.apply(ChannelPool(kind), x, name=name)
+
+    def softmax(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Softmax over the channels of each position."""
+        return self.apply(ChannelSoftmax(), x, name=name)
+
+    def shift(self, x: Tensor, offset: tuple[int, ...], *, name: str | None = None) -> Tensor:
+        """A map moved by whole positions; zeros move in."""
+        return self.apply(Shift(offset), x, name=name)
+
+    def blend(self, x: Tensor, other: Tensor, *, init: float = 0.5, name: str | None = None) -> Tensor:
+        """w x + (1 - w) other, with one learned w per channel."""
+        return self.apply(Blend(init), x, other, name=name)
 
     def sparsify(self, sparsities: Mapping[str, Sparsity], *, otherwise: Sparsity = 0.0) -> None:
         """Give every convolution and linear layer built so far the sparsity of its weight path, or `otherwise`."""

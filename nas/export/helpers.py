@@ -101,6 +101,17 @@ class Scale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * self.weight.view(-1, *[1] * (x.dim() - 2))'''
 
+BLEND = '''\
+class Blend(nn.Module):
+    """Two maps mixed by a learned share per channel."""
+
+    def __init__(self, channels: int, *, init: float = 0.5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), init))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.lerp(y, x, self.weight.view(-1, *[1] * (x.dim() - 2)))'''
+
 REVERSIBLE = "Reversible"
 BACKWARDS = '''\
 class Backwards(torch.autograd.Function):
@@ -173,6 +184,7 @@ def helper_texts(*, patterns: bool) -> dict[str, str]:
         "ResponseNorm": RESPONSE_NORM,
         "ChannelConv": CHANNEL_CONV,
         "Scale": SCALE,
+        "Blend": BLEND,
         "Backwards": BACKWARDS,
         REVERSIBLE: REVERSIBLE_BASE,
         "initialise": INITIALISE,

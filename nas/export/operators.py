@@ -11,7 +11,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -29,6 +32,7 @@ from search_spaces.operators import (
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 
@@ -247,6 +251,29 @@ def _group_norm(op: GroupNorm, shapes: tuple[Shape, ...]) -> Module:
     )
 
 
+def _channel_pool(op: ChannelPool, shapes: tuple[Shape, ...]) -> Expression:
+    return Expression("{0}.mean(1, keepdim=True)" if op.kind == "mean" else "{0}.amax(1, keepdim=True)")
+
+
+def _channel_softmax(op: ChannelSoftmax, shapes: tuple[Shape, ...]) -> Expression:
+    return Expression("{0}.softmax(1)")
+
+
+def _shift(op: Shift, shapes: tuple[Shape, ...]) -> Expression:
+    padding = [side for offset in reversed(op.offset) for side in (offset, -offset)]
+    return Expression(f"functional.pad({{0}}, ({', '.join(map(str, padding))}))")
+
+
+def _blend(op: Blend, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        "Blend",
+        (
+            Argument("channels", shapes[0][0], positional=True, role="in"),
+            Argument("init", op.init, 0.5),
+        ),
+    )
+
+
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -284,4 +311,8 @@ SOURCE: dict[type[Operator], Callable[[Any, tuple[Shape, ...]], Piece]] = {
     Dropout: _dropout,
     GroupNorm: _group_norm,
     Resize: _resize,
+    ChannelPool: _channel_pool,
+    ChannelSoftmax: _channel_softmax,
+    Shift: _shift,
+    Blend: _blend,
 }

@@ -7,7 +7,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -24,6 +27,7 @@ from search_spaces.operators import (
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 
@@ -39,6 +43,8 @@ _PLAIN: dict[type, str] = {
     Flatten: "flatten",
     Scale: "layer scale",
     Dropout: "dropout",
+    ChannelSoftmax: "softmax over channels",
+    Blend: "blend",
 }
 _QUIET = frozenset({"out_channels", "act", "zero_init", "name", "shared"})
 
@@ -82,6 +88,10 @@ def operator_text(op: Operator, shapes: tuple[Shape, ...]) -> str:
     if isinstance(op, Pool):
         stride = "" if op.stride == (1,) * len(op.stride) else f", stride {op.stride[0]}"
         return f"{op.kind} pool {taps_text(op.kernel)}{stride}"
+    if isinstance(op, ChannelPool):
+        return f"{op.kind} over channels"
+    if isinstance(op, Shift):
+        return f"shift by {', '.join(map(str, op.offset))}"
     if isinstance(op, GroupNorm):
         return f"group norm, {op.groups} groups"
     if isinstance(op, Resize):

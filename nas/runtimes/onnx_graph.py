@@ -20,7 +20,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -37,6 +40,7 @@ from search_spaces.operators import (
     Resize,
     ResponseNorm,
     Scale,
+    Shift,
     Slice,
 )
 
@@ -310,6 +314,32 @@ def _resize(graph: _Graph, index: int, node: Node) -> str:
     return graph.emit("Resize", [*graph.sources(node), "", "", sizes], node.name, attributes)
 
 
+def _channel_pool(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, ChannelPool)
+    axes = graph.constant(f"{node.name}.axes", np.array([1], dtype=np.int64))
+    kind = "ReduceMean" if node.op.kind == "mean" else "ReduceMax"
+    return graph.emit(kind, [*graph.sources(node), axes], node.name, {"keepdims": 1})
+
+
+def _channel_softmax(graph: _Graph, index: int, node: Node) -> str:
+    return graph.emit("Softmax", graph.sources(node), node.name, {"axis": 1})
+
+
+def _shift(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, Shift)
+    before, after = (0, 0, *node.op.offset), (0, 0, *(-offset for offset in node.op.offset))
+    pads = graph.constant(f"{node.name}.pads", np.array([*before, *after], dtype=np.int64))
+    return graph.emit("Pad", [*graph.sources(node), pads], node.name)
+
+
+def _blend(graph: _Graph, index: int, node: Node) -> str:
+    first, second = graph.sources(node)
+    weight = graph.tensor(node, "weight").reshape(-1, *(1,) * (len(node.shape) - 1))
+    mine = graph.emit("Mul", [first, graph.constant(f"{node.name}.weight", weight)], f"{node.name}.mine")
+    rest = graph.constant(f"{node.name}.rest", np.asarray(1 - weight, dtype=np.float32))
+    return graph.emit("Add", [mine, graph.emit("Mul", [second, rest], f"{node.name}.other")], node.name)
+
+
 def _activation(graph: _Graph, index: int, node: Node) -> str:
     assert isinstance(node.op, Activation)
     kind, source = node.op.kind, graph.sources(node)[0]
@@ -413,4 +443,8 @@ RULES: dict[type[Operator], Callable[[_Graph, int, Node], str]] = {
     Dropout: _dropout,
     GroupNorm: _group_norm,
     Resize: _resize,
+    ChannelPool: _channel_pool,
+    ChannelSoftmax: _channel_softmax,
+    Shift: _shift,
+    Blend: _blend,
 }

@@ -122,19 +122,35 @@ class SegmentationTask:
         return first + SIDE_WEIGHT * torch.stack(others).sum() if others else first
 
     def metric(self, output: Tensor, target: Tensor) -> float:
-        """Return 1 - Dice, the mean over the classes but the background, summed over a batch; 1 for what is not finite.
+        """Return 1 - Dice, the mean over the classes but the background, summed over a batch; see `MissedDice`."""
+        return self.own_metric(output, target)
 
-        An image's share lies between 0 and 1, so it scatters no more than a coin of the same mean: the interval of a
-        count of wrong answers holds for it too.
-        """
-        scores = dice_scores(fitted_logits(output, target).argmax(1), target, classes=self.classes)
-        finite = output.flatten(1).isfinite().all(1)
-        return float(torch.where(finite, 1 - scores.mean(1), 1.0).sum())
+    @property
+    def own_metric(self) -> "MissedDice":
+        """The metric alone, as workers take it along."""
+        return MissedDice(self.classes)
 
     def _batch(self, images: Tensor, labels: Tensor) -> Batch:
         shape = (-1, *(1,) * (images.ndim - 2))
         mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (self.mean, self.std))
         return _laid_out((images.float() / 255 - mean) / std), labels.long()
+
+
+@dataclass(frozen=True)
+class MissedDice:
+    """1 - Dice of an image, the mean over the classes but the background; 1 where logits are not finite.
+
+    It lies between 0 and 1, so it scatters no more than a coin of the same mean: the interval of a count of wrong
+    answers holds for it too.
+    """
+
+    classes: int
+
+    def __call__(self, output: Tensor, target: Tensor) -> float:
+        """Summed over a batch of logits [n, classes, *spatial] and labels [n, *spatial]."""
+        scores = dice_scores(fitted_logits(output, target).argmax(1), target, classes=self.classes)
+        finite = output.flatten(1).isfinite().all(1)
+        return float(torch.where(finite, 1 - scores.mean(1), 1.0).sum())
 
 
 def fitted_logits(output: Tensor, target: Tensor) -> Tensor:

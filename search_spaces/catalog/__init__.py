@@ -13,6 +13,7 @@ from search_spaces.catalog.nas_bench_macro import nas_bench_macro
 from search_spaces.catalog.osnet import osnet, osnet_ain
 from search_spaces.catalog.resnet import resnet, resnext_groups
 from search_spaces.catalog.reversible_unet import reversible_unet
+from search_spaces.catalog.segmentation import macmd, unet
 from search_spaces.catalog.unireplknet import unireplknet
 from search_spaces.catalog.vovnet import vovnet
 from search_spaces.space import SearchSpace
@@ -24,6 +25,7 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "downsampling": downsampling,
     "efficientnet": efficientnet,
     "inceptionnext": inceptionnext,
+    "macmd": macmd,
     "mobile": mobile,
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v2": mobilenet_v2,
@@ -33,6 +35,7 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "resnet": resnet,
     "resnext_groups": resnext_groups,
     "reversible_unet": reversible_unet,
+    "unet": unet,
     "unireplknet": unireplknet,
     "vovnet": vovnet,
 }
@@ -45,6 +48,7 @@ __all__ = [
     "downsampling",
     "efficientnet",
     "inceptionnext",
+    "macmd",
     "mobile",
     "mobilenet_v1",
     "mobilenet_v2",
@@ -54,6 +58,7 @@ __all__ = [
     "resnet",
     "resnext_groups",
     "reversible_unet",
+    "unet",
     "unireplknet",
     "vovnet",
 ]

@@ -10,6 +10,7 @@ products only; parameters are all learnable ones, norm affine and biases include
 convolutions and linear layers read and write, weights included, each once, and what a concatenation copies.
 """
 
+from search_spaces.operators.attention import Blend, ChannelPool, ChannelSoftmax, Shift
 from search_spaces.operators.base import VALUE_BYTES, Counts, Layout, Operator, Role, Shape, Weight, divisors, elements
 from search_spaces.operators.dense import GroupNorm, Resize
 from search_spaces.operators.layers import ChannelConv, Conv, Linear
@@ -38,6 +39,10 @@ OPERATORS: tuple[type[Operator], ...] = (
     Dropout,
     GroupNorm,
     Resize,
+    ChannelPool,
+    ChannelSoftmax,
+    Shift,
+    Blend,
 )
 
 __all__ = [
@@ -47,7 +52,10 @@ __all__ = [
     "Activation",
     "Add",
     "BatchNorm",
+    "Blend",
     "ChannelConv",
+    "ChannelPool",
+    "ChannelSoftmax",
     "Concat",
     "Conv",
     "Counts",
@@ -68,6 +76,7 @@ __all__ = [
     "Role",
     "Scale",
     "Shape",
+    "Shift",
     "Slice",
     "Weight",
     "divisors",

@@ -17,7 +17,10 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
@@ -33,6 +36,7 @@ from search_spaces.operators import (
     Resize,
     ResponseNorm,
     Scale,
+    Shift,
     Slice,
 )
 
@@ -73,6 +77,12 @@ CASES: list[tuple[Operator, tuple[tuple[int, ...], ...]]] = [
     *((Scale(init=0.3), (shape,)) for shape in (FLAT, LINE, MAP, VOLUME)),
     (Dropout(0.5), (MAP,)),
     *((GroupNorm(groups, zero_init=groups == 2), (shape,)) for shape in (FLAT, LINE, MAP, VOLUME) for groups in (1, 2)),
+    *((ChannelPool(kind), (shape,)) for kind in ("mean", "max") for shape in (LINE, MAP, VOLUME)),  # type: ignore[arg-type]
+    *((ChannelSoftmax(), (shape,)) for shape in (FLAT, MAP)),
+    (Shift((-2,)), (LINE,)),
+    (Shift((1, 0)), (MAP,)),
+    (Shift((0, -3, 2)), (VOLUME,)),
+    *((Blend(0.3), (shape, shape)) for shape in (FLAT, MAP, VOLUME)),
     (Resize((24,)), (LINE,)),
     (Resize((9, 14)), (MAP,)),
     (Resize((3, 4, 12)), (VOLUME,)),
