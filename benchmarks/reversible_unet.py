@@ -28,25 +28,25 @@ from nas.supernet.settings import TrainSettings
 from nas.tasks.masks import load_masks
 from nas.tasks.segmentation import SegmentationTask, segmentation
 from predictors.figures import parse_quantity
-from predictors.tables import CostTables, compile_for_costs
+from predictors.tables import CostTables
 from search_spaces.catalog import reversible_unet
 from search_spaces.space import Architecture, SearchSpace
 
 WIDTHS = ((8, 16), (16, 32), (32, 48))
-DEPTHS, DECODER_DEPTHS, KERNELS, EXPANDS = (1, 2, 3, 4), (1, 2), (3,), (2, 4)
+DECODER_DEPTHS, KERNELS = (1, 2), (3,)
 BATCH = 4
 
 
-def space_for(task: SegmentationTask, *, recompute: bool) -> SearchSpace:
+def space_for(args: argparse.Namespace, task: SegmentationTask, *, recompute: bool) -> SearchSpace:
     """The space of one kind of network."""
     return reversible_unet(
         task.input_shape,
         task.classes,
         widths=WIDTHS,
-        depths=DEPTHS,
+        depths=args.depths,
         decoder_depths=DECODER_DEPTHS,
         kernels=KERNELS,
-        expands=EXPANDS,
+        expands=args.expands,
         reversible=(recompute,),
     )
 
@@ -58,21 +58,17 @@ def size_of(architecture: Architecture) -> tuple[int, int]:
     return blocks, sum(int(value) for name, value in values.items() if name.endswith(".width"))
 
 
-def largest_fitting(space: SearchSpace, limit: float, draws: int) -> Architecture | None:
-    """Of `draws` random architectures, both ends and their neighbours: the one with the most MACs below the limit."""
-    tables = CostTables(compile_for_costs(space))
+def largest_fitting(tables: CostTables, limit: float, draws: int = 2000) -> Architecture:
+    """Of random architectures, both ends and their neighbours, the one with the most MACs below the limit."""
     compiled = tables.compiled
     ends = np.stack([tables.extreme(largest=most) for most in (False, True)])
     rows = np.concatenate([ends, compiled.sample(np.random.default_rng(0), draws)])
-    best = None
     for _ in range(6):
         scores = tables.score(rows, ("macs", "training_memory_bytes"))
         fits = np.flatnonzero(scores["training_memory_bytes"] <= limit)
-        if not len(fits):
-            return None
         best = rows[fits[scores["macs"][fits].argmax()]]
         rows = compiled.repair(_neighbours(best, [len(slot.options) for slot in compiled.slots]))
-    return None if best is None else compiled.decode(best)
+    return compiled.decode(best)
 
 
 def _neighbours(row: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -91,11 +87,11 @@ def _neighbours(row: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     return np.unique(np.stack(found), axis=0)
 
 
-def searched(args: argparse.Namespace, task: SegmentationTask, *, recompute: bool) -> Architecture:
-    """The architecture with the least validation error that a search under the limit finds."""
+def searched(args: argparse.Namespace, task: SegmentationTask, *, recompute: bool) -> dict[str, Architecture]:
+    """Under the limit, the architecture with the least validation error that a search finds, and the largest one."""
     with tempfile.TemporaryDirectory() as folder:
         run = nas.run(
-            space_for(task, recompute=recompute),
+            space_for(args, task, recompute=recompute),
             task={"name": "segmentation", "data": str(args.data), "size": list(args.size)},
             objectives=("error", "macs"),
             limits={"training_memory_bytes": args.limit},
@@ -111,7 +107,8 @@ def searched(args: argparse.Namespace, task: SegmentationTask, *, recompute: boo
             root=folder,
         )
         best = min(run.evaluations(), key=lambda evaluation: evaluation.values["error"])
-    return best.architecture
+        limit = parse_quantity(args.limit, "bytes")
+        return {"found": best.architecture, "largest": largest_fitting(CostTables(run.compiled), limit)}
 
 
 def report(args: argparse.Namespace, task: SegmentationTask) -> None:
@@ -121,11 +118,7 @@ def report(args: argparse.Namespace, task: SegmentationTask) -> None:
     found: dict[bool, dict[str, Architecture]] = {}
     for recompute, name in names.items():
         started = time.monotonic()
-        space = space_for(task, recompute=recompute)
-        largest = largest_fitting(space, limit, draws=2000)
-        if largest is None:
-            raise SystemExit(f"no {name} network fits into {args.limit}: raise --limit")
-        found[recompute] = {"found": searched(args, task, recompute=recompute), "largest": largest}
+        found[recompute] = searched(args, task, recompute=recompute)
         tell(f"{name}: searched in {time.monotonic() - started:.0f} s: {found[recompute]['found'].to_json()}")
     for network in ("found", "largest"):
         sizes = {name: size_of(found[recompute][network]) for recompute, name in names.items()}
@@ -143,7 +136,7 @@ def report(args: argparse.Namespace, task: SegmentationTask) -> None:
     scores: dict[str, list[Scores]] = {name: [] for name in names.values()}
     for seed in range(args.seeds):
         for recompute, name in names.items():
-            best = space_for(task, recompute=recompute).build(found[recompute]["found"])
+            best = space_for(args, task, recompute=recompute).build(found[recompute]["found"])
             scores[name].append(trained(best, task, settings, seed=seed))
             tell(f"{name}, seed {seed}: {scores[name][-1]}")
     print_scores(scores, "reversible", where={"epochs": args.final_epochs, "data": Path(args.data).name}, unit="voxels")
@@ -154,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default=Path(os.environ.get("NAS_DATA", ".")) / "hippocampus_dev.tar")
     parser.add_argument("--size", type=int, nargs="+", default=[24, 32, 24])
     parser.add_argument("--limit", default="24 MiB")
+    parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--expands", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--final-epochs", type=int, default=20)

@@ -56,7 +56,8 @@ def test_memory_and_gradients_hold_as_published(capsys: pytest.CaptureFixture[st
 def test_searches_on_volumes_run_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = volumes(tmp_path / "balls.tar")
     budget = ["--epochs", "1", "--final-epochs", "1", "--evaluations", "3", "--seeds", "1", "--limit", "1 MiB"]
-    main(["--data", str(source), "--size", "8", "8", "8", "--blocks", "1", "--side", "4", *budget])
+    small = ["--size", "8", "8", "8", "--depths", "1", "2", "--expands", "2", "--blocks", "1", "--side", "4"]
+    main(["--data", str(source), *small, *budget])
     found = {(line["figure"], line["where"].get("network")): line for line in lines(capsys)}
     largest = found["blocks", "largest"]
     assert largest["value"] > largest["baseline"]["plain"]
