@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from nas.cli_pretrain import pretrain
 from search_spaces.errors import NasError
 
 DEVICE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
@@ -449,6 +450,9 @@ def fidelity(
         dry_run=dry_run,
         say=typer.echo,
     )
+
+
+app.command()(pretrain)
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,12 +3,15 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nas.recipe_text import apply_overrides
 from search_spaces import NasError, SearchSpace
+
+if TYPE_CHECKING:
+    from nas.recipe import TaskSection
 
 DRAWS = 200
 INPUT_SHAPE, CLASSES = (3, 32, 32), 10
@@ -31,20 +34,27 @@ def named_space(name: str, input_shape: str | None, classes: int | None, overrid
 
     recipe = load_recipe(name, [f"space.options.{override}" for override in overrides])
     if shape is None or classes is None:
-        of_data = _data_shape(recipe.task.data)
+        of_data = _data_shape(recipe.task)
         shape, classes = shape or of_data[0], classes or recipe.task.classes or of_data[1]
     space = recipe.space
     return load_space(space.name, input_shape=shape, classes=classes, options=space.options, stages=space.stages)
 
 
-def _data_shape(data: str) -> tuple[tuple[int, ...], int]:
-    """Return (channels, height, width) and the number of classes of the data of a recipe."""
+def _data_shape(task: "TaskSection") -> tuple[tuple[int, ...], int]:
+    """Return (channels, *spatial) and the number of classes of the data of a recipe."""
     from nas.console import progress
-    from nas.tasks.data import load_data
+    from nas.tasks import task_data
 
-    with progress(f"read {data}", 1.0) as step:
-        images = load_data(data, cache=Path("runs", ".cache"), advance=step.advance)
-    return images.input_shape, len(images.class_names)
+    with progress(f"read {task.data}", 1.0) as step:
+        data = task_data(
+            task.name,
+            task.data,
+            cache=Path("runs", ".cache"),
+            size=task.size,
+            classes=task.classes,
+            advance=step.advance,
+        )
+    return data.input_shape, len(data.class_names)
 
 
 def _shape(text: str) -> tuple[int, ...]:

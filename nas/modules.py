@@ -9,19 +9,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.convolutions import Window, convolve
+from nas.dense_rules import blend, channel_pool, channel_softmax, group_norm, resize, shift
 from nas.masks import masked
+from nas.reversible import run_chain
 from search_spaces.errors import NasError
 from search_spaces.network import Network, Node
 from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -29,11 +35,14 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
+    Shift,
     Slice,
     Weight,
 )
+from search_spaces.reversible import Chain
 from search_spaces.sparsity import Sparsity
 
 Weights = Mapping[str, Mapping[str, Tensor]]
@@ -50,7 +59,8 @@ class Mode:
 
     batch_statistics: batch norms normalise by the batch; running statistics, where the weights hold
     them, are updated in place. dropout: drop elements. momentum: of that update, `None` for each
-    operator's own. zeros_applied: the weights are already zero where sparsity drops them. zeros: how
+    operator's own; statistics beside which the weights hold "uses" are averaged over these instead,
+    counted up. zeros_applied: the weights are already zero where sparsity drops them. zeros: how
     sparse weights are used, `None` for zeros that let no gradient through.
     """
 
@@ -111,6 +121,9 @@ def _linear(op: Linear, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode
 
 
 def _batch_norm(op: BatchNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor], mode: Mode) -> Tensor:
+    momentum = op.momentum if mode.momentum is None else mode.momentum
+    if mode.momentum is not None and "uses" in weights:
+        momentum = 1 / float(weights["uses"].add_(1))
     return functional.batch_norm(
         x[0],
         weights.get("running_mean"),
@@ -118,7 +131,7 @@ def _batch_norm(op: BatchNorm, x: Sequence[Tensor], weights: Mapping[str, Tensor
         weights["weight"],
         weights["bias"],
         training=mode.batch_statistics,
-        momentum=op.momentum if mode.momentum is None else mode.momentum,
+        momentum=momentum,
         eps=op.eps,
     )
 
@@ -216,6 +229,12 @@ TORCH: dict[type[Operator], Rule] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: group_norm,
+    Resize: resize,
+    ChannelPool: channel_pool,
+    ChannelSoftmax: channel_softmax,
+    Shift: shift,
+    Blend: blend,
 }
 """The torch rule of each operator: (operator, inputs [n, C, *spatial], its tensors, mode) -> output."""
 
@@ -224,7 +243,8 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
     """Run `network` on x [n, C, *spatial] and return its outputs by name.
 
     Values are released after their last reader. Outputs that serve training only are computed in
-    training alone. Raises `NasError` when x does not fit the network's input.
+    training alone; there the activations inside reversible scopes are not kept. Raises `NasError`
+    when x does not fit the network's input.
     """
     shape = network.input.shape
     if tuple(x.shape[1:]) != shape:
@@ -237,8 +257,18 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
     last_reader = {source: i for i in order for source in network.nodes[i].inputs}
     for index in wanted.values():
         last_reader[index] = len(network.nodes)
+    chains = (
+        {i: chain for chain in network.chains for i in chain.nodes} if mode.training and torch.is_grad_enabled() else {}
+    )
     values: dict[int, Tensor] = {}
     for i in order:
+        if i in chains:
+            if i == chains[i].nodes.start:
+                _run_reversible(network, chains[i], weights, values, mode)
+                for source in chains[i].read:
+                    if last_reader[source] in chains[i].nodes:
+                        values.pop(source, None)
+            continue
         node = network.nodes[i]
         inputs = [values[source] for source in node.inputs] or [x]
         values[i] = TORCH[type(node.op)](node.op, inputs, weights.get(node.weights_path, {}), mode)
@@ -247,6 +277,18 @@ def execute(network: Network, weights: Weights, x: Tensor, *, mode: Mode = INFER
             if last_reader[source] == i:
                 values.pop(source, None)
     return {name: values[i] for name, i in wanted.items()}
+
+
+def _run_reversible(network: Network, chain: Chain, weights: Weights, values: dict[int, Tensor], mode: Mode) -> None:
+    """Put what a reversible scope gives into `values`."""
+
+    def compute(index: int, x: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        op = network.nodes[index].op
+        return TORCH[type(op)](op, x, tensors, mode)
+
+    a, b = (values[source] for source in chain.read)
+    given = run_chain(network, chain, weights, a, b, compute=compute)
+    values.update(zip(chain.given, given, strict=True))
 
 
 def initial_tensors(
@@ -270,7 +312,7 @@ def initial_tensors(
             tensor.normal_(0.0, 0.01, generator=generator)
         elif name == "weight" and isinstance(op, ChannelConv):
             tensor.normal_(0.0, op.kernel**-0.5, generator=generator)
-        elif name == "weight" and isinstance(op, Scale):
+        elif name == "weight" and isinstance(op, Scale | Blend):
             tensor.fill_(op.init)
         elif name == "running_var" or (name == "weight" and not _starts_at_zero(op)):
             tensor.fill_(1.0)
@@ -279,7 +321,7 @@ def initial_tensors(
 
 
 def _starts_at_zero(op: Operator) -> bool:
-    return isinstance(op, ResponseNorm) or (isinstance(op, BatchNorm) and op.zero_init)
+    return isinstance(op, ResponseNorm) or (isinstance(op, BatchNorm | GroupNorm) and op.zero_init)
 
 
 class NetworkModule(nn.Module):

@@ -113,12 +113,18 @@ class Run:
     def task(self) -> "ClassificationTask":
         """Data, loss and metric."""
         from nas.console import progress
-        from nas.tasks import task_builder
-        from nas.tasks.data import load_data
+        from nas.tasks import task_builder, task_data
 
         section = self.recipe.task
         with progress("reading the data", 1.0) as step:
-            data = load_data(section.data, cache=self.path.parent / ".data", advance=step.advance)
+            data = task_data(
+                section.name,
+                section.data,
+                cache=self.path.parent / ".data",
+                size=section.size,
+                classes=section.classes,
+                advance=step.advance,
+            )
         if section.classes not in (None, len(data.class_names)):
             raise NasError(
                 f"task.classes is {section.classes}, but {section.data} has {len(data.class_names)} classes; "

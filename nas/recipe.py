@@ -146,6 +146,8 @@ class TaskSection(_Section):
     """"digits", a path (folder, tar, .npz, IDX) or "module:function" returning torch datasets."""
     classes: Count | None = None
     """How many classes; unset: as the data says."""
+    size: Annotated[tuple[Count, ...] | None, BeforeValidator(_tuple)] = None
+    """Spatial size that images of unequal size, or with masks, are brought to; unset: as the data says."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training part that is held out to choose by."""
     augment: bool | None = None

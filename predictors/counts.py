@@ -16,6 +16,7 @@ from search_spaces.operators import (
     Counts,
     Dropout,
     Flatten,
+    GroupNorm,
     InstanceNorm,
     LayerNorm,
     Operator,
@@ -27,6 +28,8 @@ from search_spaces.operators import (
 INDEX_BYTES = 8
 Saved = str | Shape
 """A tensor that a node saves, by its name in `Operator.saves`; of a part, the shape of the whole that it keeps."""
+RECOMPUTED = "recomputed"
+"""Stands among what a node saves where the backward pass computes the node again (reversible scopes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,16 @@ def live_elements(network: Network) -> tuple[int, ...]:
 def first_saves(network: Network) -> tuple[tuple[Saved, ...], ...]:
     """Per node, which of the tensors it saves for the backward pass (`Operator.saves`) no node before it saved."""
     storage = _storages(network)
+    recomputed, given = _reversible(network)
     kept: set[int] = set()
     first: list[tuple[Saved, ...]] = [()] * len(network.nodes)
     for i in network.inference_nodes:
         node = network.nodes[i]
+        if i in recomputed:
+            new_end = i in given and storage[i] not in kept
+            first[i] = (RECOMPUTED, "out") if new_end else (RECOMPUTED,)
+            kept |= {storage[i]} if new_end else set()
+            continue
         new: list[Saved] = []
         for what in node.op.saves():
             read = i if what == "out" else node.inputs[what == "gate"]
@@ -154,11 +163,11 @@ def first_saves(network: Network) -> tuple[tuple[Saved, ...], ...]:
 
 def bytes_of_saves(op: Operator, in_shapes: tuple[Shape, ...], out_shape: Shape, what: tuple[Saved, ...]) -> int:
     """Bytes that one node keeps for the backward pass when the tensors `what` are counted at it."""
-    total = _own_bytes(op, out_shape)
+    total = 0 if RECOMPUTED in what else _own_bytes(op, out_shape)
     for name in what:
         if not isinstance(name, str):
             total += elements(name) * VALUE_BYTES
-        elif not _is_own(op, name):
+        elif name != RECOMPUTED and not _is_own(op, name):
             total += elements(out_shape if name == "out" else in_shapes[name == "gate"]) * VALUE_BYTES
     return total
 
@@ -179,16 +188,30 @@ def _own_bytes(op: Operator, shape: Shape) -> int:
         total += 2 * shape[0] * VALUE_BYTES
     elif isinstance(op, LayerNorm):
         total += 2 * elements(shape[1:]) * VALUE_BYTES
+    elif isinstance(op, GroupNorm):
+        total += 2 * op.groups * VALUE_BYTES
     return total
 
 
+def _reversible(network: Network) -> tuple[set[int], set[int]]:
+    """Nodes that the backward pass computes again, and those among them whose outputs it starts from."""
+    recomputed = {i for chain in network.chains for i in chain.nodes}
+    return recomputed, {i for chain in network.chains for i in chain.given}
+
+
 def saved_bytes(network: Network) -> tuple[int, ...]:
-    """Bytes kept for the backward pass per node, one sample: tensors saved (each storage once) and statistics."""
+    """Bytes kept for the backward pass per node, one sample: tensors saved (each storage once) and statistics.
+
+    Of a reversible scope, what its last coupling gives.
+    """
     storage = _storages(network)
-    kept: set[int] = set()
+    recomputed, given = _reversible(network)
+    kept: set[int] = {storage[i] for i in given}
     extra = [0] * len(network.nodes)
     for i in network.inference_nodes:
         node = network.nodes[i]
+        if i in recomputed:
+            continue
         extra[i] = _own_bytes(node.op, node.shape)
         kept |= {
             storage[i if what == "out" else node.inputs[what == "gate"]]

@@ -24,7 +24,7 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
-    "error": Figure("share", "validation", "wrong answers on the validation part of the data"),
+    "error": Figure("share", "validation", "wrong answers, or the Dice missed, on the validation part of the data"),
     "latency_ms": Figure("ms", "learned", "time of one inference in the target's runtime"),
     "energy_mj": Figure("mJ", "learned", "energy of one inference, on targets that were metered or document it"),
     "energy_relative": Figure("", "analytic", "energy of one inference in units of one multiply-accumulate"),

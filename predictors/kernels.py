@@ -17,12 +17,16 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -30,9 +34,11 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
     elements,
 )
@@ -48,6 +54,7 @@ KINDS: dict[type[Operator], str] = {
     BatchNorm: "norm",
     InstanceNorm: "norm",
     LayerNorm: "norm",
+    GroupNorm: "norm",
     ResponseNorm: "norm",
     Activation: "activation",
     Add: "add",
@@ -57,10 +64,16 @@ KINDS: dict[type[Operator], str] = {
     Pool: "pool",
     GlobalPool: "global_pool",
     Scale: "scale",
+    Resize: "resize",
+    ChannelPool: "channel_pool",
+    ChannelSoftmax: "softmax",
+    Shift: "shift",
+    Blend: "blend",
 }
 
 NORMS: dict[type[Operator], str] = {
     BatchNorm: "batch",
+    GroupNorm: "group",
     InstanceNorm: "instance",
     LayerNorm: "layer",
     ResponseNorm: "response",
@@ -72,8 +85,8 @@ class Kernel:
     """One unit of execution for one sample.
 
     `kind` is one of the values of `KINDS` (or the lower-case class name of another operator), `detail` its variant:
-    the activation, "max" or "average" pooling, the sort of norm, "gate" for a product with one value per
-    channel. Shapes are (channels, *spatial); `in_shape` is that of the first input and `inputs` their number.
+    the activation, "max" or "average" pooling, the sort of norm, how a map is resized, "gate" for a product with one
+    value per channel. Shapes are (channels, *spatial); `in_shape` is that of the first input and `inputs` their number.
     `group_size` counts the input channels a convolution's group reads (0 for other kinds). `moved_elements` counts
     everything read, weights included, and written. `sparsity` is recorded; dense runtimes do not exploit it.
     """
@@ -174,7 +187,7 @@ def _geometry(op: Operator) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int
 
 
 def _detail(op: Operator, in_shapes: tuple[Shape, ...]) -> str:
-    if isinstance(op, (Activation, Pool)):
+    if isinstance(op, (Activation, ChannelPool, Pool, Resize)):
         return op.kind
     if type(op) in NORMS:
         return NORMS[type(op)]

@@ -13,12 +13,16 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -27,9 +31,11 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 from search_spaces.sparsity import Sparsity
@@ -98,6 +104,22 @@ class NetworkBuilder:
         """Path of the open scope, empty at the top; `weights` of nodes that share an earlier node's begin with it."""
         return self._path
 
+    @property
+    def built(self) -> int:
+        """Number of nodes built so far."""
+        return len(self._nodes)
+
+    def tensors(self, start: int) -> list[Tensor]:
+        """The outputs of all nodes built from number `start` on."""
+        return [Tensor(i, node.shape, node.layout) for i, node in enumerate(self._nodes) if i >= start]
+
+    def discard(self, start: int) -> None:
+        """Take back all nodes from number `start` on, and the scopes that hold nothing then."""
+        self._names -= {node.name for node in self._nodes[start:]}
+        del self._nodes[start:]
+        held = {parent for node in self._nodes for parent in _parents(node.name)}
+        self._scopes = {path: scope for path, scope in self._scopes.items() if path in held or path == self._path}
+
     def require(self, condition: bool, why: str) -> None:
         """Refuse the architecture being built unless `condition` holds; `why` says what is asked for."""
         self.requirements.append((why, condition))
@@ -112,8 +134,13 @@ class NetworkBuilder:
         block: str | None = None,
         arguments: Mapping[str, Any] | None = None,
         summary: str = "",
+        reversible: bool = False,
     ) -> Iterator[OpenScope]:
-        """Open the scope `name` (dots nest); a path that was left may not be opened again."""
+        """Open the scope `name` (dots nest); a path that was left may not be opened again.
+
+        `reversible` makes training compute the activations inside again instead of keeping them; the scope must then
+        hold couplings alone, as `search_spaces.reversible` describes them.
+        """
         outer = self._path
         path = self._join(name)
         if path in self._scopes or path in self._names:
@@ -125,7 +152,7 @@ class NetworkBuilder:
             if parent not in self._scopes:
                 self._scopes[parent] = Scope(parent, None, ())
                 self._implicit.append(parent)
-        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()), summary)
+        self._scopes[path] = Scope(path, block, tuple((arguments or {}).items()), summary, reversible)
         self._path = path
         try:
             yield OpenScope(path, self._pick)
@@ -297,6 +324,33 @@ class NetworkBuilder:
         """Dropout while training; no operator at rate 0."""
         return x if rate == 0 else self.apply(Dropout(rate), x, name=name)
 
+    def group_norm(self, x: Tensor, groups: int, *, zero_init: bool = False, name: str | None = None) -> Tensor:
+        """Normalisation of each sample over groups of channels."""
+        return self.apply(GroupNorm(groups, zero_init), x, name=name)
+
+    def resize(
+        self, x: Tensor, size: Size, *, kind: Literal["nearest", "linear"] = "linear", name: str | None = None
+    ) -> Tensor:
+        """A map brought to another spatial size; `x` itself where it has that size."""
+        wanted = _per_axis(size, len(x.spatial))
+        return x if wanted == x.spatial else self.apply(Resize(wanted, kind), x, name=name)
+
+    def channel_pool(self, x: Tensor, kind: Literal["mean", "max"], *, name: str | None = None) -> Tensor:
+        """Mean or maximum over the channels of each position."""
+        return self.apply(ChannelPool(kind), x, name=name)
+
+    def softmax(self, x: Tensor, *, name: str | None = None) -> Tensor:
+        """Softmax over the channels of each position."""
+        return self.apply(ChannelSoftmax(), x, name=name)
+
+    def shift(self, x: Tensor, offset: tuple[int, ...], *, name: str | None = None) -> Tensor:
+        """A map moved by whole positions; zeros move in."""
+        return self.apply(Shift(offset), x, name=name)
+
+    def blend(self, x: Tensor, other: Tensor, *, init: float = 0.5, name: str | None = None) -> Tensor:
+        """w x + (1 - w) other, with one learned w per channel."""
+        return self.apply(Blend(init), x, other, name=name)
+
     def sparsify(self, sparsities: Mapping[str, Sparsity], *, otherwise: Sparsity = 0.0) -> None:
         """Give every convolution and linear layer built so far the sparsity of its weight path, or `otherwise`."""
         for i, node in enumerate(self._nodes):
@@ -319,6 +373,7 @@ class NetworkBuilder:
             raise SpaceError(f"nothing reads the output of {', '.join(unread)}; return it or leave it out")
         if sum(isinstance(node.op, Input) for node in self._nodes) != 1:
             raise SpaceError("a network needs exactly one input; call net.input(channels, *spatial) once")
+        _ = network.chains
         return network
 
 

@@ -78,11 +78,6 @@ class _Probe(NetworkBuilder):
         self.stated_after[site] = self.built
         super().require(condition, why)
 
-    @property
-    def built(self) -> int:
-        """Number of nodes built so far."""
-        return len(self._nodes)
-
     def position(self, name: str) -> int:
         """How many nodes were built before the node `name`."""
         return self._position[name]

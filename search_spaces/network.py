@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.operators import Add, Input, Layout, Operator, Shape, Weight
+from search_spaces.reversible import Chain, chains_of
 
 if TYPE_CHECKING:
     import networkx
@@ -38,13 +39,15 @@ class Node:
 class Scope:
     """A named part of the network; `block` and `arguments` tell which block function built it, if any.
 
-    `summary` is the first line of that function's docstring.
+    `summary` is the first line of that function's docstring. `reversible` makes training compute the activations
+    inside again instead of keeping them (see `search_spaces.reversible`).
     """
 
     path: str
     block: str | None
     arguments: tuple[tuple[str, Any], ...]
     summary: str = ""
+    reversible: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,11 @@ class Network:
         return found
 
     @cached_property
+    def chains(self) -> tuple[Chain, ...]:
+        """The reversible scopes; raises `SpaceError` when a scope is marked reversible and is not."""
+        return chains_of(self)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Identity of the computation: equal for networks that differ in names only, weight ties included."""
         return _digest(self._canonical(named=False))
@@ -125,6 +133,7 @@ class Network:
         number: dict[int, int] = {}
         ties: dict[str, int] = {}
         rows: list[Any] = []
+        recomputed = {i for chain in self.chains for i in chain.nodes}
 
         def visit(root: int) -> None:
             stack = [(root, False)]
@@ -143,7 +152,8 @@ class Network:
                 number[index] = len(number)
                 tie = ties.setdefault(node.weights_path, len(ties))
                 path = node.weights_path if named and node.op.weights(self.input_shapes(node)) else None
-                rows.append([described[index], [number[i] for i in below], tie, path])
+                mark = ["recomputed"] if index in recomputed else []
+                rows.append([described[index], [number[i] for i in below], tie, path, *mark])
 
         for _, index in self.outputs:
             visit(index)

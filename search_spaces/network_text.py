@@ -1,12 +1,12 @@
 """A built network as JSON values and back, for programs that have no space to build it from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from search_spaces.builder import NetworkBuilder, Tensor, Value
 from search_spaces.errors import SpaceError
-from search_spaces.network import Network
+from search_spaces.network import Network, Scope
 from search_spaces.operators import OPERATORS, Operator
 
 KINDS: Mapping[str, type[Operator]] = {kind.__name__: kind for kind in OPERATORS}
@@ -15,8 +15,10 @@ KINDS: Mapping[str, type[Operator]] = {kind.__name__: kind for kind in OPERATORS
 def network_to_json(network: Network) -> dict[str, Any]:
     """`network` as strict JSON values: nodes as [name, operator, its fields, inputs, path of its weights].
 
-    Scopes, which say how source text is laid out, are left out; `network_from_json` gives back all else.
+    Scopes, which say how source text is laid out, are left out, but for the paths of reversible ones;
+    `network_from_json` gives back all else.
     """
+    reversible = [scope.path for scope in network.scopes if scope.reversible]
     return {
         "nodes": [
             [node.name, type(node.op).__name__, _fields(node.op), node.inputs, node.weights_path]
@@ -24,6 +26,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
         ],
         "outputs": dict(network.outputs),
         "training_only": sorted(network.training_only),
+        **({"reversible": reversible} if reversible else {}),
     }
 
 
@@ -40,7 +43,9 @@ def network_from_json(data: Mapping[str, Any]) -> Network:
             sources = [tensors[i] for i in inputs]
             tensors.append(net.apply(op, *sources, name=name, weights=None if weights == name else weights))
         outputs = {name: tensors[index] for name, index in data["outputs"].items()}
-        return net.finish(outputs, frozenset(data["training_only"]))
+        network = net.finish(outputs, frozenset(data["training_only"]))
+        scopes = tuple(Scope(path, None, (), reversible=True) for path in data.get("reversible", ()))
+        return replace(network, scopes=scopes) if scopes else network
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise SpaceError(f"not a network: {type(error).__name__} {error}") from error
 

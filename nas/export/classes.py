@@ -50,13 +50,16 @@ def class_source(
     closed: bool = False,
     named_outputs: Sequence[str] = (),
     closing: Sequence[str] = (),
+    base: str = "nn.Module",
 ) -> ClassSource:
     """Write the class `name` for `instances`, all of them variants of `plan`.
+
+    A `base` of the file's own brings its `forward` along.
 
     `closed` gives its constructor no arguments (one instance only); `named_outputs` makes `forward` return a dict;
     `closing` are further lines of the constructor.
     """
-    return _ClassWriter(plan, instances, closed=closed).write(name, summary, named_outputs, closing)
+    return _ClassWriter(plan, instances, closed=closed).write(name, summary, named_outputs, closing, base)
 
 
 class _ClassWriter:
@@ -74,7 +77,9 @@ class _ClassWriter:
     def _channels(self, ref: Ref) -> Values:
         return tuple(instance.channels.get(ref, MISSING) for instance in self._instances)
 
-    def write(self, name: str, summary: str, named_outputs: Sequence[str], closing: Sequence[str]) -> ClassSource:
+    def write(
+        self, name: str, summary: str, named_outputs: Sequence[str], closing: Sequence[str], base: str
+    ) -> ClassSource:
         self._name_inputs()
         self._add_flags()
         made = [line for line in map(self._line, self._plan.slots) if line is not None]
@@ -88,14 +93,13 @@ class _ClassWriter:
             self._plan, self._expressions, self._conditions, nested=not self._pool.closed, named_outputs=named_outputs
         )
         lines = [
-            f"class {name}(nn.Module):",
+            f"class {name}({base}):",
             *prose(summary, indent=1),
             "",
             *_head(parameters),
             *body,
             *(INDENT * 2 + line for line in closing),
-            "",
-            *forward,
+            *(["", *forward] if base == "nn.Module" else []),
         ]
         modules = tuple(
             Module(name, tuple(parameter.argument(i) for parameter in parameters)) for i in range(len(self._instances))

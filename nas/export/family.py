@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nas.export.classes import Instance, class_source
+from nas.export.helpers import REVERSIBLE
 from nas.export.operators import Module
 from nas.export.plan import Body, Chain, Plan, Ref, body_of, common_plan
 from nas.export.text import camel
@@ -94,11 +95,12 @@ def _families(
     families: dict[object, list[tuple[Group, Body]]] = {}
     for group in groups:
         body = classes.body(group)
-        if group.block is None and group not in inside_block and body.chain and not _needs_statement(body):
+        free = group.block is None and not group.reversible and group not in inside_block
+        if free and body.chain and not _needs_statement(body):
             children = ((step.name, step.part) for step in body.steps)
             classes.parts[group] = Chain(tuple(children))  # type: ignore[arg-type]
         else:
-            families.setdefault(group.block or body.topology, []).append((group, body))
+            families.setdefault((group.block or body.topology, group.reversible), []).append((group, body))
     yield from families.values()
 
 
@@ -111,9 +113,13 @@ def _write_family(family: Sequence[tuple[Group, Body]], classes: Classes) -> Non
     for plan, members in _clusters(family):
         first = members[0][0]
         wish = first.block or re.sub(r"\d+$", "", first.name)
+        wish = f"reversible_{wish}" if first.reversible else wish
         name = classes.name(wish)
         instances = [classes.instance(group, body) for group, body in members]
-        source = class_source(name, _summary(first, plan), plan, instances)
+        summary, base = _summary(first, plan), "nn.Module"
+        if first.reversible:
+            summary, base = "Couplings whose activations training computes again.", REVERSIBLE
+        source = class_source(name, summary, plan, instances, base=base)
         classes.lines[name] = source.lines
         for (group, _), module in zip(members, source.constructed, strict=True):
             classes.parts[group] = module

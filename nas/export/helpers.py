@@ -101,6 +101,66 @@ class Scale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x * self.weight.view(-1, *[1] * (x.dim() - 2))'''
 
+BLEND = '''\
+class Blend(nn.Module):
+    """Two maps mixed by a learned share per channel."""
+
+    def __init__(self, channels: int, *, init: float = 0.5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), init))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.lerp(y, x, self.weight.view(-1, *[1] * (x.dim() - 2)))'''
+
+REVERSIBLE = "Reversible"
+BACKWARDS = '''\
+class Backwards(torch.autograd.Function):
+    """Runs couplings and keeps their result alone; the backward pass goes back from it, coupling by coupling."""
+
+    @staticmethod
+    def forward(ctx: Any, couplings: list[nn.Module], x: Tensor, y: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+        for coupling in couplings:
+            y, x = coupling(x, y)
+        ctx.couplings = couplings
+        ctx.save_for_backward(x, y)
+        return y, x
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor, grad_x: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        grads: dict[Tensor, Tensor] = {}
+        for coupling in reversed(ctx.couplings):
+            out, back = Backwards.through(coupling.g, y, grad_x, grads)
+            x, grad_y = x - out, grad_y + back
+            out, back = Backwards.through(coupling.f, x, grad_y, grads)
+            y, grad_x = y - out, grad_x + back
+        parameters = (p for coupling in ctx.couplings for p in coupling.parameters())
+        return (None, grad_x, grad_y, *(grads.get(p) for p in parameters))
+
+    @staticmethod
+    def through(branch: nn.Module, x: Tensor, grad: Tensor, grads: dict[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Output of a branch and the gradient of its input; those of its parameters go into `grads`."""
+        parameters = [p for p in branch.parameters() if p.requires_grad]
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            out = branch(x)
+        back, *found = torch.autograd.grad(out, [x, *parameters], grad)
+        for parameter, new in zip(parameters, found, strict=True):
+            grads[parameter] = grads[parameter] + new if parameter in grads else new
+        return out.detach(), back'''
+
+REVERSIBLE_BASE = '''\
+class Reversible(nn.Module):
+    """Couplings of two tensors: y += f(x), then x += g(y) (Gomez et al. 2017); training keeps the last ones only."""
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        couplings = list(self.children())
+        if self.training and torch.is_grad_enabled():
+            return Backwards.apply(couplings, x, y, *self.parameters())
+        for coupling in couplings:
+            y, x = coupling(x, y)
+        return y, x'''
+
 INITIALISE = '''\
 def initialise(module: nn.Module) -> None:
     """Draw the weights of a layer (He et al. 2015); norms keep their start, zero at the end of a residual branch."""
@@ -124,6 +184,9 @@ def helper_texts(*, patterns: bool) -> dict[str, str]:
         "ResponseNorm": RESPONSE_NORM,
         "ChannelConv": CHANNEL_CONV,
         "Scale": SCALE,
+        "Blend": BLEND,
+        "Backwards": BACKWARDS,
+        REVERSIBLE: REVERSIBLE_BASE,
         "initialise": INITIALISE,
     }
 

@@ -11,12 +11,16 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -24,9 +28,11 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 
@@ -233,6 +239,49 @@ def _scale(op: Scale, shapes: tuple[Shape, ...]) -> Module:
     )
 
 
+def _group_norm(op: GroupNorm, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        "nn.GroupNorm",
+        (
+            Argument("num_groups", op.groups, positional=True),
+            Argument("num_channels", shapes[0][0], positional=True, role="in"),
+            Argument("eps", op.eps, 1e-5),
+            Argument("zero_init", op.zero_init, False, role="zero_init"),
+        ),
+    )
+
+
+def _channel_pool(op: ChannelPool, shapes: tuple[Shape, ...]) -> Expression:
+    return Expression("{0}.mean(1, keepdim=True)" if op.kind == "mean" else "{0}.amax(1, keepdim=True)")
+
+
+def _channel_softmax(op: ChannelSoftmax, shapes: tuple[Shape, ...]) -> Expression:
+    return Expression("{0}.softmax(1)")
+
+
+def _shift(op: Shift, shapes: tuple[Shape, ...]) -> Expression:
+    padding = [side for offset in reversed(op.offset) for side in (offset, -offset)]
+    return Expression(f"functional.pad({{0}}, ({', '.join(map(str, padding))}))")
+
+
+def _blend(op: Blend, shapes: tuple[Shape, ...]) -> Module:
+    return Module(
+        "Blend",
+        (
+            Argument("channels", shapes[0][0], positional=True, role="in"),
+            Argument("init", op.init, 0.5),
+        ),
+    )
+
+
+LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def _resize(op: Resize, shapes: tuple[Shape, ...]) -> Module:
+    mode = "nearest" if op.kind == "nearest" else LINEAR_MODES[len(op.size)]
+    return Module("nn.Upsample", (Argument("size", op.size), Argument("mode", mode, "nearest")))
+
+
 def _dropout(op: Dropout, shapes: tuple[Shape, ...]) -> Module:
     return Module("nn.Dropout", (Argument("p", op.rate, positional=True),))
 
@@ -260,4 +309,10 @@ SOURCE: dict[type[Operator], Callable[[Any, tuple[Shape, ...]], Piece]] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: _group_norm,
+    Resize: _resize,
+    ChannelPool: _channel_pool,
+    ChannelSoftmax: _channel_softmax,
+    Shift: _shift,
+    Blend: _blend,
 }

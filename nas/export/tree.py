@@ -25,7 +25,8 @@ class Leaf:
 class Group:
     """A scope: its parts in execution order, the nodes it reads from outside and those read from outside it.
 
-    `name` is its attribute in its parent; `shares` names the sibling whose module it calls.
+    `name` is its attribute in its parent; `shares` names the sibling whose module it calls; `reversible` says that
+    training keeps none of the activations inside.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Group:
     reads: tuple[int, ...] = ()
     writes: tuple[int, ...] = ()
     shares: str | None = None
+    reversible: bool = False
 
     def groups(self) -> Iterator["Group"]:
         """The groups that need a module of their own, below this one, and this one last."""
@@ -84,7 +86,8 @@ def network_tree(network: Network) -> Group:
 
 
 def _group(scope: Scope) -> Group:
-    return Group(scope.path, scope.path.rpartition(".")[2], scope.block, dict(scope.arguments), scope.summary)
+    name, arguments = scope.path.rpartition(".")[2], dict(scope.arguments)
+    return Group(scope.path, name, scope.block, arguments, scope.summary, reversible=scope.reversible)
 
 
 def _inside(name: str, scope: str) -> bool:
@@ -106,7 +109,7 @@ def _collapse(group: Group) -> None:
             _collapse(part)
     if len(group.parts) == 1:
         (child,) = group.parts
-        if isinstance(child, Group) and child.block == child.name:
+        if isinstance(child, Group) and child.block == child.name and not group.reversible:
             group.block, group.arguments, group.summary = child.block, child.arguments, child.summary
             group.parts = child.parts
 

@@ -7,21 +7,27 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     InstanceNorm,
     LayerNorm,
     Linear,
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
     Shape,
+    Shift,
     Slice,
 )
 
@@ -37,6 +43,8 @@ _PLAIN: dict[type, str] = {
     Flatten: "flatten",
     Scale: "layer scale",
     Dropout: "dropout",
+    ChannelSoftmax: "softmax over channels",
+    Blend: "blend",
 }
 _QUIET = frozenset({"out_channels", "act", "zero_init", "name", "shared"})
 
@@ -80,6 +88,14 @@ def operator_text(op: Operator, shapes: tuple[Shape, ...]) -> str:
     if isinstance(op, Pool):
         stride = "" if op.stride == (1,) * len(op.stride) else f", stride {op.stride[0]}"
         return f"{op.kind} pool {taps_text(op.kernel)}{stride}"
+    if isinstance(op, ChannelPool):
+        return f"{op.kind} over channels"
+    if isinstance(op, Shift):
+        return f"shift by {', '.join(map(str, op.offset))}"
+    if isinstance(op, GroupNorm):
+        return f"group norm, {op.groups} groups"
+    if isinstance(op, Resize):
+        return f"resize to {taps_text(op.size)}, {op.kind}"
     if isinstance(op, Activation):
         return op.kind.replace("_", " ")
     if isinstance(op, ChannelConv):

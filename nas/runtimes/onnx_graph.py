@@ -20,12 +20,16 @@ from search_spaces.operators import (
     Activation,
     Add,
     BatchNorm,
+    Blend,
     ChannelConv,
+    ChannelPool,
+    ChannelSoftmax,
     Concat,
     Conv,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     Input,
     InstanceNorm,
     LayerNorm,
@@ -33,8 +37,10 @@ from search_spaces.operators import (
     Multiply,
     Operator,
     Pool,
+    Resize,
     ResponseNorm,
     Scale,
+    Shift,
     Slice,
 )
 
@@ -281,6 +287,59 @@ def _layer_norm(graph: _Graph, index: int, node: Node) -> str:
     return graph.emit("Transpose", [normed], node.name, {"perm": first})
 
 
+def _group_norm(graph: _Graph, index: int, node: Node) -> str:
+    op, name = node.op, node.name
+    assert isinstance(op, GroupNorm)
+    shape = (graph.batch, op.groups, -1)
+    split = graph.constant(f"{name}.split", np.array(shape, dtype=np.int64))
+    grouped = graph.emit("Reshape", [*graph.sources(node), split], f"{name}.grouped")
+    ones, zeros = (graph.constant(f"{name}.{i}", np.full(op.groups, i, dtype=np.float32)) for i in (1, 0))
+    normed = graph.emit("InstanceNormalization", [grouped, ones, zeros], f"{name}.normed", {"epsilon": op.eps})
+    joined = graph.constant(f"{name}.joined", np.array((graph.batch, *node.shape), dtype=np.int64))
+    whole = graph.emit("Reshape", [normed, joined], f"{name}.whole")
+    weight, bias = (
+        graph.constant(f"{name}.{part}", graph.tensor(node, part).reshape(-1, *(1,) * (len(node.shape) - 1)))
+        for part in ("weight", "bias")
+    )
+    return graph.emit("Add", [graph.emit("Mul", [whole, weight], f"{name}.scaled"), bias], name)
+
+
+def _resize(graph: _Graph, index: int, node: Node) -> str:
+    op = node.op
+    assert isinstance(op, Resize)
+    sizes = graph.constant(f"{node.name}.size", np.array((graph.batch, *node.shape), dtype=np.int64))
+    attributes: Attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if op.kind == "nearest":
+        attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return graph.emit("Resize", [*graph.sources(node), "", "", sizes], node.name, attributes)
+
+
+def _channel_pool(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, ChannelPool)
+    axes = graph.constant(f"{node.name}.axes", np.array([1], dtype=np.int64))
+    kind = "ReduceMean" if node.op.kind == "mean" else "ReduceMax"
+    return graph.emit(kind, [*graph.sources(node), axes], node.name, {"keepdims": 1})
+
+
+def _channel_softmax(graph: _Graph, index: int, node: Node) -> str:
+    return graph.emit("Softmax", graph.sources(node), node.name, {"axis": 1})
+
+
+def _shift(graph: _Graph, index: int, node: Node) -> str:
+    assert isinstance(node.op, Shift)
+    before, after = (0, 0, *node.op.offset), (0, 0, *(-offset for offset in node.op.offset))
+    pads = graph.constant(f"{node.name}.pads", np.array([*before, *after], dtype=np.int64))
+    return graph.emit("Pad", [*graph.sources(node), pads], node.name)
+
+
+def _blend(graph: _Graph, index: int, node: Node) -> str:
+    first, second = graph.sources(node)
+    weight = graph.tensor(node, "weight").reshape(-1, *(1,) * (len(node.shape) - 1))
+    mine = graph.emit("Mul", [first, graph.constant(f"{node.name}.weight", weight)], f"{node.name}.mine")
+    rest = graph.constant(f"{node.name}.rest", np.asarray(1 - weight, dtype=np.float32))
+    return graph.emit("Add", [mine, graph.emit("Mul", [second, rest], f"{node.name}.other")], node.name)
+
+
 def _activation(graph: _Graph, index: int, node: Node) -> str:
     assert isinstance(node.op, Activation)
     kind, source = node.op.kind, graph.sources(node)[0]
@@ -382,4 +441,10 @@ RULES: dict[type[Operator], Callable[[_Graph, int, Node], str]] = {
     Flatten: _flatten,
     Scale: _scale,
     Dropout: _dropout,
+    GroupNorm: _group_norm,
+    Resize: _resize,
+    ChannelPool: _channel_pool,
+    ChannelSoftmax: _channel_softmax,
+    Shift: _shift,
+    Blend: _blend,
 }

@@ -141,7 +141,7 @@ def supernet_evaluator(
     """The evaluator of a trained supernet on the validation part of `task`.
 
     tensors: the weights to use, by default the supernet's own (its moving average may stand in). calibration: number
-    and size of the training batches. metric: `None` for the wrong answers of a classifier.
+    and size of the training batches. metric: `None` for the task's own, else the wrong answers of a classifier.
     """
     used = supernet.tensors if tensors is None else tensors
     return SupernetEvaluator(
@@ -150,7 +150,7 @@ def supernet_evaluator(
         tensors={name: tensor.detach().cpu().contiguous().numpy() for name, tensor in used.items()},
         calibration=arrays_of(task.calibration_batches(*calibration)),
         validation=arrays_of(task.validation_batches(validation_batch)),
-        metric=metric,
+        metric=getattr(task, "own_metric", None) if metric is None else metric,
         assignment=supernet.assignment,
     )
 

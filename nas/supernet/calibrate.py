@@ -28,11 +28,15 @@ class Judge(Protocol):
 def calibrate(network: Network, weights: Weights, batches: Iterable[Batch]) -> Statistics:
     """Running statistics of every batch norm of `network`: the average over `batches`, from zero.
 
+    A batch norm that several nodes share takes the average over them, too.
+
     Empty, without running anything, for a network that has no batch statistics.
     """
     statistics: Statistics = {}
     for node in network.nodes:
-        if isinstance(node.op, BatchNorm):
+        if isinstance(node.op, BatchNorm) and node.weights_path in statistics:
+            statistics[node.weights_path].setdefault("uses", torch.zeros(()))
+        elif isinstance(node.op, BatchNorm):
             scale = weights[node.weights_path]["weight"]
             statistics[node.weights_path] = {
                 "running_mean": torch.zeros_like(scale, requires_grad=False),
@@ -45,7 +49,7 @@ def calibrate(network: Network, weights: Weights, batches: Iterable[Batch]) -> S
         for number, (images, _) in enumerate(batches, start=1):
             mode = Mode(batch_statistics=True, momentum=1 / number, zeros_applied=True)
             execute(network, ready, fitted(images, network), mode=mode)
-    return statistics
+    return {path: {name: t for name, t in of.items() if name != "uses"} for path, of in statistics.items()}
 
 
 def with_statistics(weights: Weights, statistics: Weights) -> dict[str, dict[str, Tensor]]:

@@ -49,7 +49,7 @@ def load_data(
         from nas.tasks.arrays import read_digits
 
         return read_digits()
-    text = _expand(source)
+    text = expand(source)
     path = Path(text)
     if path.is_dir() or (path.is_file() and _TAR_NAME.fullmatch(path.name)):
         return _from_path(path, cache, (size, size) if isinstance(size, int) else size, advance)
@@ -66,7 +66,8 @@ def load_data(
     raise NasError(f"there is no file or folder {text!r}: data are {_SOURCES}")
 
 
-def _expand(source: str) -> str:
+def expand(source: str) -> str:
+    """Return `source` with $NAME, ${NAME} and ~ replaced; `NasError` for a variable that is not set."""
     text = os.path.expanduser(os.path.expandvars(source))
     for name in re.findall(r"\$\{?(\w+)", text):
         if name not in os.environ:

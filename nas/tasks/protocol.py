@@ -50,7 +50,10 @@ class Task(Protocol):
         """Return the mean loss of a batch, a scalar that gradients flow through."""
 
     def metric(self, output: Tensor, target: Tensor) -> float:
-        """Return the errors of a batch, summed over it: divided by the images, the error."""
+        """Return the errors of a batch, summed over it: divided by the images, the error.
+
+        A task whose answers are not just right or wrong has it as `own_metric` too, a callable to hand to workers.
+        """
 
 
 def loss_of(task: Any, outputs: Mapping[str, Tensor], target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

@@ -12,6 +12,8 @@ from search_spaces.catalog.mobilenet import mobilenet_v1, mobilenet_v2
 from search_spaces.catalog.nas_bench_macro import nas_bench_macro
 from search_spaces.catalog.osnet import osnet, osnet_ain
 from search_spaces.catalog.resnet import resnet, resnext_groups
+from search_spaces.catalog.reversible_unet import reversible_unet
+from search_spaces.catalog.segmentation import macmd, unet
 from search_spaces.catalog.unireplknet import unireplknet
 from search_spaces.catalog.vovnet import vovnet
 from search_spaces.space import SearchSpace
@@ -23,6 +25,7 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "downsampling": downsampling,
     "efficientnet": efficientnet,
     "inceptionnext": inceptionnext,
+    "macmd": macmd,
     "mobile": mobile,
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v2": mobilenet_v2,
@@ -31,6 +34,8 @@ CATALOG: dict[str, Callable[..., SearchSpace]] = {
     "osnet_ain": osnet_ain,
     "resnet": resnet,
     "resnext_groups": resnext_groups,
+    "reversible_unet": reversible_unet,
+    "unet": unet,
     "unireplknet": unireplknet,
     "vovnet": vovnet,
 }
@@ -43,6 +48,7 @@ __all__ = [
     "downsampling",
     "efficientnet",
     "inceptionnext",
+    "macmd",
     "mobile",
     "mobilenet_v1",
     "mobilenet_v2",
@@ -51,6 +57,8 @@ __all__ = [
     "osnet_ain",
     "resnet",
     "resnext_groups",
+    "reversible_unet",
+    "unet",
     "unireplknet",
     "vovnet",
 ]

@@ -10,7 +10,9 @@ products only; parameters are all learnable ones, norm affine and biases include
 convolutions and linear layers read and write, weights included, each once, and what a concatenation copies.
 """
 
+from search_spaces.operators.attention import Blend, ChannelPool, ChannelSoftmax, Shift
 from search_spaces.operators.base import VALUE_BYTES, Counts, Layout, Operator, Role, Shape, Weight, divisors, elements
+from search_spaces.operators.dense import GroupNorm, Resize
 from search_spaces.operators.layers import ChannelConv, Conv, Linear
 from search_spaces.operators.maps import Concat, Flatten, GlobalPool, Input, Pool, Slice
 from search_spaces.operators.norms import BatchNorm, InstanceNorm, LayerNorm, ResponseNorm, Scale
@@ -35,6 +37,12 @@ OPERATORS: tuple[type[Operator], ...] = (
     Flatten,
     Scale,
     Dropout,
+    GroupNorm,
+    Resize,
+    ChannelPool,
+    ChannelSoftmax,
+    Shift,
+    Blend,
 )
 
 __all__ = [
@@ -44,13 +52,17 @@ __all__ = [
     "Activation",
     "Add",
     "BatchNorm",
+    "Blend",
     "ChannelConv",
+    "ChannelPool",
+    "ChannelSoftmax",
     "Concat",
     "Conv",
     "Counts",
     "Dropout",
     "Flatten",
     "GlobalPool",
+    "GroupNorm",
     "Input",
     "InstanceNorm",
     "LayerNorm",
@@ -59,10 +71,12 @@ __all__ = [
     "Multiply",
     "Operator",
     "Pool",
+    "Resize",
     "ResponseNorm",
     "Role",
     "Scale",
     "Shape",
+    "Shift",
     "Slice",
     "Weight",
     "divisors",

@@ -37,6 +37,8 @@ def everything(net: NetworkBuilder, pick: Pick) -> Mapping[str, Tensor]:
     x = net.concat(net.slice(x, 0, 5), net.slice(x, 5, 3), name="put_together")
     for kind in ACTIVATIONS:
         x = net.activation(x, kind)
+    x = net.group_norm(net.resize(x, 5), 2)
+    x = net.blend(net.shift(x, (1, -1)), net.multiply(x, net.channel_pool(net.softmax(x), "max")))
     side = net.linear(net.flatten(net.global_pool(x)), 3, name="side")
     return {"output": ss.blocks.classifier(net, x, 5, dropout=0.5), "side": side}
 

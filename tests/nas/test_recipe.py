@@ -297,3 +297,11 @@ def test_paths_beside_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert load_recipe(recipe).task.data == "digits"
     monkeypatch.chdir(tmp_path / "mine")
     assert load_recipe("./r.toml").space.name == "space.py:tiny"
+
+
+def test_a_size_is_a_list_of_extents() -> None:
+    recipe = recipe_from({"space": {"name": "mobile"}, "task": {"name": "segmentation", "size": [24, 32, 24]}})
+    assert recipe.task.size == (24, 32, 24)
+    assert recipe_from({"space": {"name": "mobile"}}).task.size is None
+    with pytest.raises(NasError, match=r"task\.size"):
+        recipe_from({"space": {"name": "mobile"}, "task": {"size": [24, 0]}})

@@ -80,6 +80,13 @@ BLOCKS: dict[str, Callable[[NetworkBuilder, Tensor], Tensor]] = {
     "three_addends": lambda net, x: net.add(x, net.activation(x, "relu"), net.conv(x, 16)),
     "norm_alone": lambda net, x: net.batch_norm(net.add(x, x)),
     "norm_with_dropout": lambda net, x: net.dropout(net.batch_norm(net.conv(x, 8, bias=True)), 0.5),
+    "channel_pools": lambda net, x: net.concat(net.channel_pool(x, "mean"), net.channel_pool(x, "max")),
+    "channel_softmax": lambda net, x: net.softmax(x),
+    "shift": lambda net, x: net.shift(net.shift(x, (1, 0)), (-3, -2)),
+    "blend": lambda net, x: net.blend(x, net.activation(x, "relu")),
+    "group_norm": lambda net, x: net.group_norm(x, 4),
+    "resize_linear": lambda net, x: net.resize(net.resize(x, (10, 15)), (4, 3)),
+    "resize_nearest": lambda net, x: net.resize(net.resize(x, (14, 9), kind="nearest"), 5, kind="nearest"),
     "linear_norm": lambda net, x: net.batch_norm(net.linear(net.flatten(x), 6)),
 }
 
@@ -94,6 +101,7 @@ def test_blocks_equal_torch(name: str, rng: np.random.Generator) -> None:
 def test_one_and_three_dimensions(spatial: tuple[int, ...], rng: np.random.Generator) -> None:
     net = builder()
     x = net.activation(net.batch_norm(net.conv(net.input(4, *spatial), 8, group_size=2, stride=2)), "relu")
+    x = net.group_norm(net.resize(x, 6), 2)
     assert_equals_torch(net.finish(net.linear(net.flatten(net.global_pool(x)), 3)), rng)
 
 
