@@ -1,7 +1,8 @@
 """The report of a run folder: whatever there is of it, gathered for the page and for the terminal."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +20,39 @@ from nas.report import (
     TrainingRow,
     describe_architecture,
 )
+from nas.report.explored import Explored, Floats
 from nas.run_folder import read_json
-from predictors.kernels import kernel_nodes
+from predictors.kernels import Fusion, Kernel, kernel_nodes
+from search_spaces.errors import NasError
 from search_spaces.merging import merged
 from search_spaces.network import Network
 from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
     from nas.pipeline import Run
+    from nas.search.record import Evaluation
     from predictors.target import Target
 
-DETAILS = 40
+LOGGER = logging.getLogger("nas")
+DETAILS = 1000
 KERNELS_SHOWN = 100
 
 
-def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
-    """Everything the page shows of `run`; parts that do not exist yet are left empty."""
+def report_data(
+    run: "Run",
+    *,
+    notes: tuple[str, ...] = (),
+    explored: Explored | None = None,
+    architectures: tuple[ArchitectureDetail, ...] | None = None,
+) -> ReportData:
+    """Everything the page shows of `run`; parts that do not exist yet are left empty.
+
+    `explored` and `architectures` stand for what `explored_space` and `details` would find, for a caller that has them.
+    """
     from nas.devices import figures_beside, units
     from nas.fidelity.study import kept_fidelity
     from nas.margins import kept_margins
+    from nas.report.measured import device_of, kernel_grids
     from nas.search.importance import importances
     from nas.warm import notes as warm_notes
 
@@ -45,6 +60,7 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
     front = tuple(
         FrontEntry.from_json(entry, export_folder=_export_folder(run, str(entry["id"]))) for entry in front_entries(run)
     )
+    target = _target(run)
     return ReportData(
         name=recipe.name,
         run=str(run.path),
@@ -70,14 +86,18 @@ def report_data(run: "Run", *, notes: tuple[str, ...] = ()) -> ReportData:
         training=_training(run),
         predictor=_predictor(run),
         fidelity=kept_fidelity(run.path),
-        architectures=tuple(detail(run, Architecture.of(entry.picks)) for entry in front[:DETAILS]),
+        architectures=_architectures(run, front, evaluations) if architectures is None else architectures,
+        explored=explored_space(run, evaluations) if explored is None else explored,
+        device=None if target is None else device_of(target),
+        kernels=() if target is None else kernel_grids(target),
         stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
         recipe_toml=run.asked.to_toml(),
         environment=run.folder.environment(),
         units=units(run),
         beside=figures_beside(run),
         targets=_targets(run),
-        notes=(*notes, *warm_notes(run), *(f"The limit of {margin.text()}." for margin in kept_margins(run))),
+        notes=(*notes, *warm_notes(run)),
+        margins=tuple(f"The limit of {margin.text()}." for margin in kept_margins(run)),
     )
 
 
@@ -97,31 +117,91 @@ def _targets(run: "Run") -> tuple[TargetFront, ...]:
     return tuple(found)
 
 
+def explored_space(run: "Run", evaluations: "Sequence[Evaluation]") -> Explored | None:
+    """The run's space sampled and scored without evaluation; `None`, with a word in the log, where that fails.
+
+    Also where nothing was evaluated yet: compiling a space and measuring a target is the search's to begin.
+    """
+    from nas.report.space import explore
+
+    if not evaluations or (run.wants_target and _target(run) is None):
+        return None
+    section = run.recipe.search
+    known = [(evaluation.architecture.values, evaluation.values) for evaluation in evaluations]
+    try:
+        return explore(run.compiled, run.tables, known, objectives=section.objectives, limits=section.limits)
+    except NasError as error:
+        LOGGER.warning("the report leaves the whole space out: %s", error)
+        return None
+
+
 def detail(run: "Run", architecture: Architecture) -> ArchitectureDetail:
-    """Operator table and diagram of `architecture`, with predicted latencies where a target is known."""
-    searched = run.network(architecture)
-    used = merged(searched).network
-    known = describe_architecture(used, latency_ms=_operator_latency(run, used), ridge=_ridge(run))
-    return replace(known, id=searched.id)
+    """Operator table and diagram of `architecture`, with predicted latencies where one target is known."""
+    return details(run, [architecture], None if run.views else _target(run))[0]
 
 
-def _ridge(run: "Run") -> float | None:
-    """The ridge point of the run's target in multiply-adds per moved element, where it is known."""
-    roofline = run.target.roofline if run.wants_target and run.target_file.is_file() else None
-    return None if roofline is None else roofline.waterline
+def details(
+    run: "Run", architectures: Sequence[Architecture], target: "Target | None"
+) -> tuple[ArchitectureDetail, ...]:
+    """The same of several architectures, with what the models of `target` predict of each operator."""
+    searched = [run.network(architecture) for architecture in architectures]
+    networks = [merged(network).network for network in searched]
+    found = _described(networks, target)
+    return tuple(replace(one, id=network.id) for one, network in zip(found, searched, strict=True))
 
 
-def _operator_latency(run: "Run", network: Network) -> Mapping[str, float]:
-    model = run.costs.latency if run.wants_target and run.target_file.is_file() else None
-    if model is None:
-        return {}
+def _described(networks: Sequence[Network], target: "Target | None") -> tuple[ArchitectureDetail, ...]:
+    if target is None:
+        return tuple(map(describe_architecture, networks))
+    ridge = None if target.roofline is None else target.roofline.waterline
+    latency, energy = target.latency, target.energy_model
+    times = _by_operator(networks, latency.fusion, latency.predict_ms)
+    energies = None if energy is None else _by_operator(networks, energy.fusion, energy.predict_mj)
+    constants = (latency.intercept_ms, None if energy is None else energy.intercept_mj)
+    return tuple(
+        describe_architecture(
+            network,
+            latency_ms=times[i],
+            energy_mj=energies[i] if energies else None,
+            constants=constants,
+            ridge=ridge,
+        )
+        for i, network in enumerate(networks)
+    )
+
+
+def _architectures(
+    run: "Run", front: Sequence[FrontEntry], evaluations: "Sequence[Evaluation]"
+) -> tuple[ArchitectureDetail, ...]:
+    """Details of the front, then of what was evaluated last, so many as a page can hold."""
+    wanted = {entry.id: Architecture.of(entry.picks) for entry in front}
+    for evaluation in reversed(evaluations):
+        wanted.setdefault(evaluation.id, evaluation.architecture)
+    return details(run, list(wanted.values())[:DETAILS], _target(run))
+
+
+def _by_operator(
+    networks: Sequence[Network], fusion: Fusion, predict: Callable[[Sequence[Kernel]], Floats]
+) -> list[dict[str, float]]:
+    """Per network, what is predicted of each node that is a kernel, by its name; all kernels at once."""
     found = [
-        (network.nodes[i].name, kernel)
-        for i, kernel in kernel_nodes(network, fusion=model.fusion)
-        if kernel is not None
+        [(network.nodes[i].name, kernel) for i, kernel in kernel_nodes(network, fusion=fusion) if kernel is not None]
+        for network in networks
     ]
-    times = model.predict_ms([kernel for _, kernel in found])
-    return {name: float(ms) for (name, _), ms in zip(found, times, strict=True)}
+    places: dict[Kernel, int] = {}
+    for nodes in found:
+        for _, kernel in nodes:
+            places.setdefault(kernel, len(places))
+    predicted = predict(list(places)).tolist() if places else []
+    return [{name: predicted[places[kernel]] for name, kernel in nodes} for nodes in found]
+
+
+def _target(run: "Run") -> "Target | None":
+    """The target that figures of single operators are of: the first of several; `None` where none is known yet."""
+    for view in run.views.values() or (run,):
+        if view.wants_target and view.target_file.is_file():
+            return view.target
+    return None
 
 
 def _export_folder(run: "Run", identity: str) -> str | None:
@@ -185,6 +265,7 @@ def predictor_report(target: "Target") -> PredictorReport | None:
         (heading, *HEADINGS),
         tuple((name, *cells(found)) for name, found in groups),
         (*prospects(target.learning), *warnings(target)),
+        target.learned.interval(1.0),
     )
 
 

@@ -24,8 +24,15 @@ PACK = 4
 """Figures per term: rows of 32 bytes are what `numpy.take` copies fastest."""
 
 
-def merged(tables: Iterable[Table], sizes: Sequence[int], combine: Combine, names: Callable[[int], str]) -> list[Table]:
-    """`tables` joined into few over unions of their variables, by `combine`; each has at most `MERGED_ENTRIES`.
+def merged(
+    tables: Iterable[Table],
+    sizes: Sequence[int],
+    combine: Combine,
+    names: Callable[[int], str],
+    *,
+    most: int = MERGED_ENTRIES,
+) -> list[Table]:
+    """`tables` joined into few over unions of their variables, by `combine`; each has at most `most` entries.
 
     Single tables beyond that are kept; `SpaceError` that names their variables beyond `TERM_ENTRIES`.
     """
@@ -51,7 +58,7 @@ def merged(tables: Iterable[Table], sizes: Sequence[int], combine: Combine, name
     def offer(first: frozenset[int], others: Iterable[frozenset[int]]) -> None:
         for second in others:
             joint, larger = size(first | second), max(size(first), size(second))
-            if joint <= max(MERGED_ENTRIES, larger):
+            if joint <= max(most, larger):
                 heapq.heappush(pairs, (joint - larger, tuple(sorted(first)), tuple(sorted(second))))
 
     scopes = list(groups)

@@ -172,6 +172,10 @@ class CostTables:
         constant = Table((), np.array(self._constants.get(figure, 0.0)))
         return (*(node.sums[figure] for node in self._nodes), constant)
 
+    def live_terms(self) -> tuple[Table, ...]:
+        """Tables over slots and columns, the largest of which is peak memory."""
+        return tuple(node.live for node in self._nodes)
+
     def _terms(self, sums: tuple[str, ...], peak: bool) -> Terms:
         if (sums, peak) not in self._made:
             self._made[sums, peak] = self._make_terms(sums, peak)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from search_spaces.builder import Value
 from search_spaces.compile_eliminate import count
 from search_spaces.compile_finish import Learned, pruned
-from search_spaces.compile_lookup import Lookup, Numbers, Rows, Table, joined_variables, spread
+from search_spaces.compile_lookup import Lookup, Numbers, Rows, Table, extended, joined_variables, spread
 from search_spaces.compile_observe import NOTHING, FieldKey
 from search_spaces.space import _key, nearest_option
 
@@ -86,6 +86,15 @@ class Choices:
             for (slot, table), entry in zip(self._repaired, entries, strict=True):
                 fixed[part, slot] = table[entry]
         return fixed
+
+    def active(self, rows: Rows) -> Mask:
+        """[n, n_slots] which choices are asked for."""
+        variables = extended(rows, self.learned.columns)
+        asked = np.zeros((len(rows), self.n_slots), bool)
+        for slot, offer in enumerate(self.offers):
+            number = offer.number
+            asked[:, slot] = number.values[tuple(variables[:, v] for v in number.variables)] > 0
+        return asked
 
     def refused(self, rows: Rows) -> Mask:
         """Which rows a requirement refuses."""

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from search_spaces.builder import Value
-from search_spaces.compile_choices import Choices, Mask
+from search_spaces.compile_choices import Choices, Mask, Offer
 from search_spaces.compile_cover import Cover
 from search_spaces.compile_eliminate import TooManyCombinations
 from search_spaces.compile_finish import Learned, finish
@@ -117,6 +117,20 @@ class CompiledSpace:
     def valid(self, rows: Rows) -> Mask:
         """[n] which rows `[n, n_slots]` no requirement refuses."""
         return ~self._choices.refused(np.asarray(rows))
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """When each slot offers which options."""
+        return tuple(self._choices.offers)
+
+    @property
+    def refusals(self) -> tuple[Table, ...]:
+        """Tables over slots and columns, one of which is true of every canonical row that a requirement refuses."""
+        return tuple(self._choices.requirements)
+
+    def active(self, rows: Rows) -> Mask:
+        """[n, n_slots] which choices the architectures of canonical `rows` [n, n_slots] are asked for."""
+        return self._choices.active(np.asarray(rows))
 
     def repair(self, rows: Rows) -> Rows:
         """The canonical valid rows nearest to `rows` `[n, n_slots]`, as `SearchSpace.repair` finds them.

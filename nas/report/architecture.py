@@ -11,17 +11,23 @@ FEWEST_BOXES = 4
 
 
 def describe_architecture(
-    network: Network, *, latency_ms: Mapping[str, float] | None = None, ridge: float | None = None
+    network: Network,
+    *,
+    latency_ms: Mapping[str, float] | None = None,
+    energy_mj: Mapping[str, float] | None = None,
+    constants: tuple[float | None, float | None] = (None, None),
+    ridge: float | None = None,
 ) -> ArchitectureDetail:
     """Table and diagram of `network`, its training-only parts left out, and what is known of its group convolutions.
 
-    `latency_ms` maps node names to their predicted milliseconds; nodes it does not name stay unknown. `ridge` is the
-    hardware's ridge point in multiply-adds per moved element.
+    `latency_ms` and `energy_mj` map node names to what is predicted of them; nodes they do not name stay unknown.
+    `constants` is what the whole network takes beside its operators, in ms and mJ. `ridge` is the hardware's ridge
+    point in multiply-adds per moved element.
     """
     from predictors.counts import count_network
     from predictors.grouping import grouped_layers
 
-    times = latency_ms or {}
+    times, energies = latency_ms or {}, energy_mj or {}
     rows = tuple(
         OperatorRow(
             name=row.name,
@@ -31,6 +37,8 @@ def describe_architecture(
             params=row.counts.params,
             live_bytes=row.live_bytes,
             latency_ms=times.get(row.name),
+            energy_mj=energies.get(row.name),
+            moved_elements=row.counts.moved_elements if row.counts.macs else 0,
         )
         for row in count_network(network).operators
     )
@@ -43,6 +51,7 @@ def describe_architecture(
         grouped_layers(network, ridge=ridge),
         ridge,
         _intensity(network),
+        *constants,
     )
 
 

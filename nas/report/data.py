@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.fidelity.result import Fidelity
+from nas.report.explored import Device, Explored, KernelGrid
 from predictors.grouping import GroupedLayer
 
 Value = str | int | float | bool
@@ -115,7 +116,8 @@ class PredictorReport:
     """The predictor's hold-out rows, and its summary figures as label to value (numbers or text).
 
     split_head, splits: headings and rows, as texts, of a table of the errors per group. notes: sentences on what
-    more measurements would bring and what to beware of.
+    more measurements would bring and what to beware of. interval: between which shares of its prediction 90 % of
+    networks were measured.
     """
 
     rows: tuple[HoldoutRow, ...]
@@ -123,6 +125,7 @@ class PredictorReport:
     split_head: tuple[str, ...] = ()
     splits: tuple[tuple[str, ...], ...] = ()
     notes: tuple[str, ...] = ()
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,9 @@ class OperatorRow:
     """One operator of an architecture, in execution order.
 
     name: dotted path. operator: in words, such as "conv 3×3, groups of 8". shape: of its output, (channels,
-    *spatial). live_bytes: activations alive while it runs. latency_ms: its share of the predicted latency,
-    `None` when not known (a fused operator's time stands at the operator it is fused into).
+    *spatial). live_bytes: activations alive while it runs. moved_elements: read and written, weights included, of
+    operators that multiply. latency_ms, energy_mj: its share of what is predicted, `None` when not known (a fused
+    operator's stands at the operator it is fused into).
     """
 
     name: str
@@ -141,6 +145,8 @@ class OperatorRow:
     params: int
     live_bytes: int
     latency_ms: float | None = None
+    energy_mj: float | None = None
+    moved_elements: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,7 @@ class ArchitectureDetail:
 
     `grouped` are its group convolutions, `ridge` the hardware's ridge point in multiply-adds per moved element, `None`
     where that is not known, `intensity` what the whole network makes per element moved by its layers.
+    constant_ms, constant_mj: what is predicted of the whole network beside its operators.
     """
 
     id: str
@@ -177,6 +184,22 @@ class ArchitectureDetail:
     grouped: tuple[GroupedLayer, ...] = ()
     ridge: float | None = None
     intensity: float | None = None
+    constant_ms: float | None = None
+    constant_mj: float | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A network that is not of the space, drawn beside the front; the user's own, or one of another run.
+
+    values: figure name to value, in its unit; provenance as of an evaluated point. words: what it is.
+    """
+
+    name: str
+    values: Mapping[str, float | None]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    words: str = ""
+    detail: ArchitectureDetail | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +231,9 @@ class ReportData:
     it may be. importances: objective to choice name to importance (share of the explained variance).
     notes: sentences to show at the top, such as that the search was stopped early. beside: figures shown beside the
     objectives of the front. targets: where there are several, the front of each; `front` is then that of the worst.
-    fidelity: how far the supernet's ranking can be trusted, where that was measured.
+    fidelity: how far the supernet's ranking can be trusted, where that was measured. marks: networks from elsewhere.
+    explored: the whole space, scored without evaluation. device: what is known of the hardware. kernels: measured
+    kernels by group size, kernel size and dilation.
     """
 
     name: str
@@ -230,3 +255,8 @@ class ReportData:
     notes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     targets: tuple[TargetFront, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    explored: Explored | None = None
+    device: Device | None = None
+    kernels: tuple[KernelGrid, ...] = ()
+    margins: tuple[str, ...] = ()

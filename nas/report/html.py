@@ -1,29 +1,62 @@
-"""One offline page: the template, its style and script, plotly.js and the data, written as a single file."""
+"""One page of a whole run, written as a single file that needs no network: template, style, scripts, plotly.js, data.
+
+The page's contract, for whoever feeds it again while a search runs:
+
+* `payload(data)` is everything of a run that may change, as strict JSON values: `{"model": ..., "parts": ...}`.
+  `model` (`nas.report.model.page_model`) is what the scripts draw; `parts` maps names to ready-made, escaped HTML, each
+  put into the element with that `data-part`. `page(data)` is made of the same payload, so that the first view and
+  every later one come from one function.
+* In JavaScript `update(payload)` shows a new payload: menus, the chosen architectures, brushes, limits and the open
+  view stay as they are; only what is in view is drawn at once.
+* `page(data, scripts=("live.js",))` adds scripts of `nas/report/page/` behind the page's own. They share its scope (one
+  strict function around everything) and may use `update`, `model`, `state`, `points`, `el`, `byId`, `say(words)` (told
+  in the status line, also to screen readers) and set these hooks:
+  `hooks.exported = async (id) => words` puts an "Export now" button beside each export command and shows the words it
+  resolves to; `hooks.detail = async (id) => architecture` is asked for operators and diagram of an architecture that
+  the payload does not hold (the value of one entry of `model.architectures`, `nas.report.model.architecture_model`).
+  With scripts the page may fetch from where it came from (`connect-src 'self'`), and from nowhere else.
+* Networks that are not of the space, such as the user's own, are `ReportData.marks`: they are drawn on the front plot
+  under their name and may be chosen like any other point.
+* The costly parts of `ReportData` (`explored`, `architectures`) depend on the space, the target and what was evaluated;
+  a caller that asks often keeps them and replaces the rest (`dataclasses.replace`).
+"""
 
 import json
 import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nas.report import static
 from nas.report.data import ReportData
-from nas.report.fidelity import fidelity_section
 from nas.report.model import page_model
+from nas.report.parts import page_parts
 from search_spaces.files import write_text
 
 SCRIPTS = (
     "base.js",
+    "store.js",
+    "score.js",
+    "plots.js",
+    "density.js",
+    "cloud.js",
     "front.js",
-    "choices.js",
+    "space_plot.js",
+    "parallel.js",
+    "limits.js",
     "diagram.js",
+    "operators.js",
+    "waterline.js",
     "architecture.js",
+    "pair.js",
+    "space.js",
     "trust.js",
     "page.js",
 )
+STYLES = ("theme.css", "page.css", "views.css")
+FRAMES = ("front", "one", "two", "space")
+START = "start.js"
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -32,21 +65,28 @@ def write_report(data: ReportData, path: Path) -> None:
     write_text(path, page(data))
 
 
-def page(data: ReportData) -> str:
-    """The page as text."""
+def page(data: ReportData, *, scripts: Sequence[str] = ()) -> str:
+    """The page as text; `scripts` of nas/report/page/ follow the page's own (see the module's contract)."""
     from plotly.offline import get_plotlyjs
 
+    found = payload(data)
     parts = {
         "title": escape(f"{data.name} · architecture search"),
         "name": escape(data.name),
-        "style": _asset("page.css"),
-        "notes": "".join(f"<p class=note>{escape(note)}</p>" for note in data.notes),
-        **_sections(data),
-        "data": embedded(page_model(data)),
+        "connect": "connect-src 'self'; " if scripts else "",
+        "style": "\n".join(asset(name) for name in STYLES),
+        **{f"frame_{name}": asset(f"{name}.html") for name in FRAMES},
+        **{f"part_{name}": html for name, html in found["parts"].items()},
+        "data": embedded({**found, "parts": {}}),
         "plotly": get_plotlyjs().replace("</script", "<\\/script"),
-        "script": "\n".join(_asset(name) for name in SCRIPTS),
+        "script": "\n".join(asset(name) for name in (*SCRIPTS, *scripts, START)),
     }
-    return fill(_asset("page.html"), parts)
+    return fill(asset("page.html"), parts)
+
+
+def payload(data: ReportData) -> dict[str, Any]:
+    """What changes while a search runs, for the script's `update`: `model` to draw, and `parts` of ready-made HTML."""
+    return {"model": page_model(data), "parts": page_parts(data)}
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:
@@ -62,137 +102,6 @@ def embedded(value: Any) -> str:
     return text
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file of nas/report/page/."""
     return (files("nas.report") / "page" / name).read_text(encoding="utf-8")
-
-
-def _sections(data: ReportData) -> dict[str, str]:
-    return {
-        "summary": static.summary(data),
-        "front": _front(data),
-        "front_table": _front_table(data),
-        "progress": _progress(data),
-        "compare": _compare(data),
-        "matter": _matter(data),
-        "spread": _spread(data),
-        "architecture": _architecture(data),
-        "tested": _tested(data),
-        "fidelity": fidelity_section(data.fidelity, f"nas fidelity {shlex.quote(data.run or data.name)}"),
-        "training": _training(data),
-        "predictor": _predictor(data),
-        "time": _time(data),
-        "environment": _environment(data),
-        "recipe": _recipe(data),
-    }
-
-
-def _front(data: ReportData) -> str:
-    limits = f"<p>{escape(static.limits_words(data))}</p>"
-    if not data.evaluations and not data.front:
-        return limits + static.absent("No architecture has been evaluated yet, so there is nothing to plot.")
-    words = ""
-    if not data.front and any(point.feasible for point in data.evaluations):
-        words = static.absent("No front has been recorded yet: these are the evaluations so far.")
-    elif not data.front:
-        words = static.absent(
-            "The front is empty: no evaluated architecture keeps every limit. The points below show "
-            "how far they are from it."
-        )
-    elif len(data.front) == 1:
-        words = static.absent(
-            "The front has a single architecture: nothing else that was evaluated is better in any objective."
-        )
-    if not any(point.proposer == "random" for point in data.evaluations):
-        words += static.absent("Random search was not run, so there is no baseline to compare with.")
-    return limits + words + _asset("front.html")
-
-
-def _front_table(data: ReportData) -> str:
-    if not data.front:
-        return static.target_fronts(data)
-    if not data.targets:
-        return "<h3>Architectures of the front</h3>" + static.front_rows(data)
-    robust = (
-        "<h3>Front for the worst target</h3><p>A network counts by the target that it suits least: the largest of its "
-        "figures over all targets, each as a share of that target's limit, or of the median over the space where some "
-        "target has no limit.</p>"
-    )
-    return robust + static.front_rows(data) + static.target_fronts(data)
-
-
-def _progress(data: ReportData) -> str:
-    history = data.hypervolume
-    if not history.search and not history.random:
-        return static.absent("No hypervolume was recorded in this run.")
-    words = ""
-    if not history.random:
-        words = static.absent("Random search was not run: the curve stands alone.")
-    elif history.search and history.random[-1][0] < history.search[-1][0]:
-        words = f"<p>Random search ended after {history.random[-1][0]} evaluations; its curve stops there.</p>"
-    return words + static.plot("hypervolume", "Hypervolume over evaluations")
-
-
-def _compare(data: ReportData) -> str:
-    if not data.evaluations and not data.front:
-        return static.absent("No architecture has been evaluated yet.")
-    return _asset("compare.html")
-
-
-def _matter(data: ReportData) -> str:
-    if not any(data.importances.values()):
-        return static.absent("Importances were not computed: that takes a few dozen evaluations.")
-    return '<div class="importances" id="importances"></div>'
-
-
-def _spread(data: ReportData) -> str:
-    if not data.front:
-        return static.absent("The front is empty, so there is no spread of values to show.")
-    return static.spread_table(data)
-
-
-def _architecture(data: ReportData) -> str:
-    if not data.front and not data.evaluations:
-        return static.absent("There is no architecture to show yet.")
-    return _asset("architecture.html")
-
-
-def _tested(data: ReportData) -> str:
-    if not any(entry.test_error is not None for entry in data.front):
-        return static.absent("No architecture of this front has been tested: only validation errors are known.")
-    return (
-        "<p>The front was chosen on validation data; each of its architectures was then tested once. "
-        "Bars are binomial intervals.</p>"
-    ) + static.plot("tested", "Test error beside validation error, with binomial intervals")
-
-
-def _training(data: ReportData) -> str:
-    if not data.training:
-        return static.absent("No supernet was trained in this run, so there is no training curve.")
-    return static.plot("training", "Loss and validation errors of the supernet over epochs", height=560)
-
-
-def _predictor(data: ReportData) -> str:
-    if data.predictor is None:
-        return static.absent("No learned predictor was used in this run.")
-    summary = static.predictor_summary(data) + static.predictor_splits(data)
-    if not data.predictor.rows:
-        return summary + static.absent("The predictor kept no hold-out measurements.")
-    return static.plot("predictor", "Predicted against measured time of the hold-out", height=560) + summary
-
-
-def _time(data: ReportData) -> str:
-    if not data.stages:
-        return static.absent("No stage has been timed yet.")
-    return static.plot("stages", "Time spent per stage") + static.stage_table(data)
-
-
-def _environment(data: ReportData) -> str:
-    if not data.environment:
-        return static.absent("No environment was recorded.")
-    return static.environment_table(data)
-
-
-def _recipe(data: ReportData) -> str:
-    if not data.recipe_toml:
-        return static.absent("No recipe was recorded.")
-    return f'<pre tabindex="0" aria-label="Recipe">{escape(data.recipe_toml)}</pre>'

@@ -7,18 +7,24 @@ from itertools import combinations
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from nas.fidelity.result import Fidelity
+from nas.report.axes import Axis, axes, coded
 from nas.report.data import (
     BASELINE,
-    ArchitectureDetail,
     EvaluatedPoint,
     FrontEntry,
+    Mark,
     PredictorReport,
     ReportData,
     TrainingRow,
 )
+from nas.report.details import architecture_model, pooled
 from nas.report.fronts import knee, staircase
-from nas.report.picks import axes, choices, picks_words
+from nas.report.packing import NONE_8, NONE_16, Scale, packed, slim, slims
+from nas.report.picks import choices, picks_words
+from nas.report.space_model import device_model, explored_model, kernels_model
 from nas.report.units import Display, display
 from nas.report.words import value_text
 from predictors.figures import FIGURES
@@ -27,16 +33,10 @@ TOP_CHOICES = 15
 Json = Any
 
 
-def slim(value: float | None) -> float | None:
-    """Seven significant digits; `None` for what is unknown or not finite."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.7g}")
-
-
-def is_baseline(data: ReportData, point: EvaluatedPoint) -> bool:
-    """Whether `point` belongs to the random baseline of a search that is not random itself."""
-    return point.proposer == BASELINE and any(p.proposer != BASELINE for p in data.evaluations)
+def of_baseline(data: ReportData, points: Sequence[EvaluatedPoint]) -> list[bool]:
+    """Per point, whether it belongs to the random baseline of a search that is not random itself."""
+    searched = any(point.proposer != BASELINE for point in data.evaluations)
+    return [searched and point.proposer == BASELINE for point in points]
 
 
 def all_points(data: ReportData) -> tuple[EvaluatedPoint, ...]:
@@ -76,16 +76,29 @@ def page_model(data: ReportData) -> dict[str, Json]:
     points = all_points(data)
     menu = shown_figures(data, points)
     places = _front_places(data, points)
+    offered = data.explored.slots if data.explored else choices([point.picks for point in points])
+    rows = coded([point.picks for point in points], offered)
+    own = axes(offered, rows) if points else ()
+    sampled = axes(offered, data.explored.sample) if data.explored and points else ()
+    scales = [_joint_scale(axis, sampled[i : i + 1]) for i, axis in enumerate(own)]
     return {
         "name": data.name,
         "objectives": [name for name in data.objectives if name in menu],
         "menu": menu,
         "figures": {name: _figure(shown) for name, shown in displays(data).items()},
         "limits": {name: slim(value) for name, value in data.limits.items()},
-        "points": _points(data, points, places, menu),
+        "points": {
+            **_points(data, points, places, menu),
+            "choices": list(offered),
+            "options": [
+                [value_text(name.rpartition(".")[2], value) for value in values] for name, values in offered.items()
+            ],
+            "picks": packed(np.where(rows < 0, NONE_16, rows), "u2"),
+        },
+        "marks": [_mark(mark, data) for mark in data.marks],
         "front": [_front_entry(entry, places[entry.id]) for entry in data.front],
         "pairs": _pairs(data, points, places, menu),
-        "axes": [_axis(axis) for axis in axes([point.picks for point in points])],
+        "axes": [_axis(axis, scale) for axis, scale in zip(own, scales, strict=True)],
         "hypervolume": {
             "search": [[count, slim(value)] for count, value in data.hypervolume.search],
             "random": [[count, slim(value)] for count, value in data.hypervolume.random],
@@ -95,7 +108,12 @@ def page_model(data: ReportData) -> dict[str, Json]:
         "training": _training(data.training),
         "predictor": _predictor(data.predictor),
         "fidelity": _fidelity(data.fidelity),
-        "architectures": {detail.id: _architecture(detail) for detail in data.architectures},
+        "architectures": pooled(data.architectures, data.device),
+        "explored": (
+            None if data.explored is None else explored_model(data.explored, list(zip(sampled, scales, strict=False)))
+        ),
+        "device": device_model(data.device),
+        "kernels": kernels_model(data.kernels),
         "stages": [[stage.name, round(stage.seconds, 2), stage.state] for stage in data.stages],
         "export_command": f"nas export {shlex.quote(data.run or data.name)} --arch",
         "explain_command": f"nas explain {shlex.quote(data.run or data.name)}",
@@ -103,19 +121,14 @@ def page_model(data: ReportData) -> dict[str, Json]:
 
 
 def _figure(shown: Display) -> dict[str, Json]:
-    return {
-        "label": shown.label,
-        "unit": shown.unit,
-        "scale": shown.scale,
-        "title": shown.title,
-    }
+    return {"label": shown.label, "unit": shown.unit, "scale": shown.scale, "title": shown.title}
 
 
 def _front_places(data: ReportData, points: Sequence[EvaluatedPoint]) -> dict[str, int]:
     """Position among `points` per id of the front; the search's own evaluation before the baseline's."""
     wanted = {entry.id for entry in data.front}
     places: dict[str, int] = {}
-    for i in sorted(range(len(points)), key=lambda i: is_baseline(data, points[i])):
+    for i in sorted(range(len(points)), key=of_baseline(data, points).__getitem__) if wanted else ():
         if points[i].id in wanted:
             places.setdefault(points[i].id, i)
     return places
@@ -128,33 +141,33 @@ def _points(
     menu: Sequence[str],
 ) -> dict[str, Json]:
     ranks = {places[entry.id]: i for i, entry in enumerate(data.front)}
-    searched = any(point.proposer != BASELINE for point in data.evaluations)
-    offered = choices([point.picks for point in points])
-    index = {
-        name: {(type(value).__name__, value): i for i, value in enumerate(values)} for name, values in offered.items()
-    }
     kinds: dict[tuple[tuple[str, str], ...], int] = {}
-    provenance = [kinds.setdefault(tuple(p.provenance.items()), len(kinds)) for p in points]
+    proposers: dict[str, int] = {}
+    lines: dict[str, int] = {}
     return {
         "id": [point.id for point in points],
         "number": [point.number for point in points],
-        "proposer": [point.proposer for point in points],
-        "seconds": [slim(point.seconds) for point in points],
-        "feasible": [point.feasible for point in points],
-        "baseline": [searched and point.proposer == BASELINE for point in points],
+        "proposer": [proposers.setdefault(point.proposer, len(proposers)) for point in points],
+        "proposers": list(proposers),
+        "seconds": slims(point.seconds for point in points),
+        "feasible": [int(point.feasible) for point in points],
+        "baseline": list(map(int, of_baseline(data, points))),
         "front": [ranks.get(i, -1) for i in range(len(points))],
-        "words": ["\n".join(picks_words(point.picks)) for point in points],
-        "values": {name: [slim(point.values.get(name)) for point in points] for name in menu},
-        "provenance": provenance,
+        "words": [[lines.setdefault(line, len(lines)) for line in picks_words(point.picks)] for point in points],
+        "lines": list(lines),
+        "values": {name: slims(point.values.get(name) for point in points) for name in menu},
+        "provenance": [kinds.setdefault(tuple(p.provenance.items()), len(kinds)) for p in points],
         "provenances": [dict(kind) for kind in kinds],
-        "choices": list(offered),
-        "options": [
-            [value_text(name.rpartition(".")[2], value) for value in values] for name, values in offered.items()
-        ],
-        "picks": [
-            [index[name][(type(p.picks[name]).__name__, p.picks[name])] if name in p.picks else -1 for name in offered]
-            for p in points
-        ],
+    }
+
+
+def _mark(mark: Mark, data: ReportData) -> dict[str, Json]:
+    return {
+        "name": mark.name,
+        "words": mark.words,
+        "values": {name: slim(value) for name, value in mark.values.items() if slim(value) is not None},
+        "provenance": dict(mark.provenance),
+        "detail": None if mark.detail is None else architecture_model(mark.detail, data.device),
     }
 
 
@@ -186,7 +199,8 @@ def _pairs(
 ) -> dict[str, Json]:
     """Per two figures "x y": point positions on the front's and the baseline's staircase, and the knee."""
     front = [places[entry.id] for entry in data.front]
-    random = [i for i, p in enumerate(points) if p.feasible and is_baseline(data, p)]
+    baseline = of_baseline(data, points)
+    random = [i for i, point in enumerate(points) if point.feasible and baseline[i]]
     columns = {name: [slim(point.values.get(name)) for point in points] for name in menu}
     pairs: dict[str, Json] = {}
     for x, y in combinations(menu, 2):
@@ -204,11 +218,18 @@ def _pairs(
     return pairs
 
 
-def _axis(axis: Any) -> dict[str, Json]:
+def _joint_scale(axis: Axis, sampled: Sequence[Axis]) -> Scale:
+    """One scale, in steps of a byte, for the values of points and of the sample."""
+    return Scale.of(np.concatenate([axis.values, *(other.values for other in sampled)]), steps=NONE_8, log=False)
+
+
+def _axis(axis: Axis, scale: Scale) -> dict[str, Json]:
     return {
         "label": axis.label,
         "unit": axis.unit,
-        "values": [slim(value) for value in axis.values],
+        "low": slim(scale.low),
+        "high": slim(scale.high),
+        "values": packed(scale.places(axis.values), "u1"),
         "ticks": [[position, text] for position, text in axis.ticks],
     }
 
@@ -245,7 +266,7 @@ def _predictor(report: PredictorReport | None) -> dict[str, Json] | None:
         pair = [slim(row.measured_ms), slim(row.predicted_ms)]
         if None not in pair:
             groups.setdefault(row.group or "hold-out", []).append(pair)
-    return {"groups": groups}
+    return {"groups": groups, "interval": None if report.interval is None else slims(report.interval)}
 
 
 def _fidelity(found: Fidelity | None) -> dict[str, Json] | None:
@@ -260,24 +281,3 @@ def _fidelity(found: Fidelity | None) -> dict[str, Json] | None:
         if network.tuned_error is not None:
             groups["fine-tuned"].append([slim(network.alone_error), slim(network.tuned_error), words])
     return {name: rows for name, rows in groups.items() if rows}
-
-
-def _architecture(detail: ArchitectureDetail) -> dict[str, Json]:
-    return {
-        "operators": [
-            [r.name, r.operator, r.shape, r.macs, r.params, r.live_bytes, slim(r.latency_ms)] for r in detail.operators
-        ],
-        "blocks": [
-            {
-                "name": block.name,
-                "stage": block.stage,
-                "kind": block.kind,
-                "words": block.words,
-                "shape": block.shape,
-                "rows": [block.first, block.last],
-                "skip": block.skip,
-            }
-            for block in detail.blocks
-        ],
-        "edges": detail.edges,
-    }

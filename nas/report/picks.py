@@ -1,4 +1,4 @@
-"""What the picks of many architectures have in common: dimensions, their spread, axes to compare along.
+"""What the picks of many architectures have in common: dimensions, their spread, their words.
 
 A choice such as "stage1.block0.kernel" belongs to the dimension "kernel". Where a dimension has many choices
 they are averaged over those that an architecture makes.
@@ -17,14 +17,17 @@ from search_spaces.sparsity import pattern
 Picks = Mapping[str, Value]
 ORDER = ("resolution", "width", "depth", "kernel", "expand", "group_size", "dilation", "sparsity")
 FEW_SLOTS = 4
-MANY_CHOICES = 20
-MOST_CATEGORIES = 6
 DOMINANT_SHARE = 0.9
 
 
 def dimension(choice: str) -> str:
     """The dimension of a choice: the last part of its dotted name."""
     return choice.rpartition(".")[2]
+
+
+def stage_of(choice: str) -> str:
+    """The stage of a choice: the first part of its dotted name, "" for a choice of the whole network."""
+    return choice.partition(".")[0] if "." in choice else ""
 
 
 def number(value: Value) -> float | None:
@@ -45,7 +48,8 @@ def _natural(name: str) -> tuple[bool, list[tuple[bool, int, str]]]:
     return "." in name, [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def _value_order(value: Value) -> tuple[bool, float, str]:
+def value_order(value: Value) -> tuple[bool, float, str]:
+    """Key that sorts numbers by size, then everything else by its text."""
     known = number(value)
     return known is None, known or 0.0, str(value)
 
@@ -59,7 +63,7 @@ def choices(population: Iterable[Picks]) -> dict[str, tuple[Value, ...]]:
     for picks in population:
         for name, value in picks.items():
             seen.setdefault(name, {})[(type(value).__name__, value)] = value
-    return {name: tuple(sorted(seen[name].values(), key=_value_order)) for name in sorted(seen, key=_natural)}
+    return {name: tuple(sorted(seen[name].values(), key=value_order)) for name in sorted(seen, key=_natural)}
 
 
 def dimensions(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -113,7 +117,7 @@ def spreads(front: Sequence[Picks], everything: Sequence[Picks]) -> tuple[Spread
         values: dict[tuple[str, Value], Value] = {}
         for slot in slots:
             values |= {(type(value).__name__, value): value for value in offered[slot]}
-        keys = sorted(values, key=lambda key: _value_order(values[key]))
+        keys = sorted(values, key=lambda key: value_order(values[key]))
         places = dict.fromkeys(keys, 0)
         users = dict.fromkeys(keys, 0)
         for picks in front:
@@ -133,80 +137,6 @@ def spreads(front: Sequence[Picks], everything: Sequence[Picks]) -> tuple[Spread
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class Axis:
-    """One axis along which architectures are compared; `values[i]` is `None` where it does not apply.
-
-    `ticks` are (position, text) pairs for axes of categories, empty for numbers.
-    """
-
-    label: str
-    unit: str
-    values: tuple[float | None, ...]
-    ticks: tuple[tuple[float, str], ...] = ()
-
-
-_UNITS = {
-    "resolution": "pixels",
-    "width": "channels",
-    "depth": "blocks",
-    "kernel": "pixels",
-    "group_size": "channels",
-    "dilation": "pixels",
-    "sparsity": "share of zeros",
-    "expand": "times",
-}
-
-
-def axes(population: Sequence[Picks]) -> tuple[Axis, ...]:
-    """Axes for the picks of `population`, in its order.
-
-    With at most `MANY_CHOICES` choices each has its axis; with more, dimensions of more than `FEW_SLOTS`
-    choices are averaged (numbers), or counted per value as a share of the places (text).
-    """
-    offered = choices(population)
-    found: list[Axis] = []
-    for name, slots in dimensions(offered).items():
-        if len(offered) <= MANY_CHOICES or len(slots) <= FEW_SLOTS:
-            found += [_slot_axis(population, slot, offered[slot]) for slot in slots]
-        else:
-            values = {value for slot in slots for value in offered[slot]}
-            if all(number(value) is not None for value in values):
-                found.append(_mean_axis(population, name, slots))
-            else:
-                found += _share_axes(population, slots, sorted(values, key=_value_order))
-    return tuple(found)
-
-
-def _slot_axis(population: Sequence[Picks], slot: str, values: Sequence[Value]) -> Axis:
-    unit = _UNITS.get(dimension(slot), "")
-    if all(number(value) is not None for value in values):
-        column = tuple(number(p[slot]) if slot in p else None for p in population)
-        return Axis(slot, unit, column)
-    place = {(type(value).__name__, value): float(i) for i, value in enumerate(values)}
-    column = tuple(place[(type(p[slot]).__name__, p[slot])] if slot in p else None for p in population)
-    return Axis(slot, unit, column, tuple((float(i), str(v)) for i, v in enumerate(values)))
-
-
-def _mean_axis(population: Sequence[Picks], name: str, slots: Sequence[str]) -> Axis:
-    column: list[float | None] = []
-    for picks in population:
-        here = [known for slot in slots if slot in picks and (known := number(picks[slot])) is not None]
-        column.append(fmean(here) if here else None)
-    return Axis(f"{name} (mean)", _UNITS.get(name, ""), tuple(column))
-
-
-def _share_axes(population: Sequence[Picks], slots: Sequence[str], values: Sequence[Value]) -> list[Axis]:
-    found = []
-    for value in values[:MOST_CATEGORIES]:
-        column: list[float | None] = []
-        for picks in population:
-            here = [picks[slot] for slot in slots if slot in picks]
-            column.append(sum(other == value for other in here) / len(here) if here else None)
-        found.append(Axis(str(value), "share of places", tuple(column)))
-    return found
-
-
 def picks_words(picks: Picks) -> tuple[str, ...]:
     """The main picks, one line per dimension: all values where they are few, else range and mean."""
     lines = []
@@ -220,7 +150,7 @@ def picks_words(picks: Picks) -> tuple[str, ...]:
         elif min(known) == max(known):
             lines.append(f"{label} {value_text(name, values[0])} everywhere")
         else:
-            low, high = min(values, key=_value_order), max(values, key=_value_order)
+            low, high = min(values, key=value_order), max(values, key=value_order)
             mean = value_text("", round(fmean(known), 2))
             if name == "sparsity":
                 mean = f"{100 * fmean(known):.0f} %"

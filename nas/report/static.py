@@ -6,7 +6,7 @@ from typing import Any
 
 from nas.report.data import TAKEN_OVER, FrontEntry, ReportData
 from nas.report.grid import Cell, Grid, front_grid
-from nas.report.model import displays, folder_link, is_baseline
+from nas.report.model import displays, folder_link, of_baseline
 from nas.report.picks import Spread, spreads
 from nas.report.units import Display, display, seconds_text, short, three
 from nas.report.words import value_text
@@ -86,7 +86,7 @@ def summary(data: ReportData) -> str:
 
 
 def _evaluated(data: ReportData) -> tuple[str, str]:
-    baseline = sum(is_baseline(data, point) for point in data.evaluations)
+    baseline = sum(of_baseline(data, data.evaluations))
     before = sum(point.proposer == TAKEN_OVER for point in data.evaluations)
     count = len(data.evaluations) - baseline - before
     note = f"and {baseline} by random search" if baseline else "no random baseline"
@@ -114,6 +114,32 @@ def target_fronts(data: ReportData) -> str:
         words = f"the front of {one.name}"
         parts.append(_front_table(one.front, grid, words) if one.front else absent("Nothing keeps its limits."))
     return "".join(parts)
+
+
+def remeasured(data: ReportData) -> str:
+    """Figures of the front that were measured on the device afterwards: how far off, and whether limits hold."""
+    rows, shown = [], displays(data)
+    for name in shown:
+        pairs = [(e.values.get(name), e.measured.get(name)) for e in data.front]
+        known = [(told, found) for told, found in pairs if told is not None and found is not None]
+        if not known:
+            continue
+        off = sorted(found / told - 1 for told, found in known if told)
+        limit = data.limits.get(name)
+        kept = sum(found <= limit for _, found in known) if limit is not None else None
+        rows.append(
+            [
+                escape(shown[name].label),
+                str(len(known)),
+                f"{100 * off[0]:+.1f} % to {100 * off[-1]:+.1f} %" if off else "–",
+                "no limit" if limit is None else escape(shown[name].text(limit)),
+                "–" if kept is None else f"{kept} of {len(known)}",
+            ]
+        )
+    if not rows:
+        return absent("Nothing on the front was measured again on the device.")
+    head = ["Figure", "Measured again", "Measured less predicted", "Limit", "Keep it when measured"]
+    return table(head, rows, label="Figures measured again", numbers=4)
 
 
 def _front_table(front: Sequence[FrontEntry], grid: Grid, words: str) -> str:

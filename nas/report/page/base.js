@@ -1,10 +1,22 @@
-const model = JSON.parse(document.getElementById("data").textContent);
-const points = model.points;
-const state = { selected: null, filter: [] };
-const views = [];
 const byId = (name) => document.getElementById(name);
 const narrow = () => window.innerWidth < 640;
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const isOn = (name) => byId(name).checked;
+
+/* Colours of the theme as Plotly and canvases take them; asked of the style sheet once per theme. */
+const colours = new Map();
+
+function colour(name, alpha = 1) {
+  if (!colours.has(name)) {
+    const probe = byId("probe");
+    probe.style.color = `var(--${name})`;
+    colours.set(name, getComputedStyle(probe).color);
+  }
+  const found = colours.get(name);
+  if (alpha === 1) return found;
+  const [red, green, blue] = found.match(/[\d.]+/g).map(Number);
+  return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+}
+
 const series = (count) => [...Array(count).keys()].map((i) => colour(`series${(i % 7) + 1}`));
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon"];
 
@@ -29,6 +41,11 @@ function trouble(words) {
   box.append(el("p", {}, words));
 }
 
+/* Told in the status line, which screen readers read out. */
+function say(words) {
+  byId("status").textContent = words;
+}
+
 const fixed = (value, digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const percent = (share, digits = 1) => (share > 0 && share < 0.5 * 10 ** (-digits - 2) ? "<0.1 %" : `${fixed(100 * share, digits)} %`);
 
@@ -50,79 +67,6 @@ function three(value) {
   return fixed(value, Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(size)))));
 }
 
-const shown = (figure, value) => (value === null || value === undefined ? null : value * model.figures[figure].scale);
-const figureNumber = (figure, value) => (
-  model.figures[figure].unit === "%" ? fixed(shown(figure, value), 2) : three(shown(figure, value))
-);
-const figureText = (figure, value) => (
-  value === null || value === undefined ? "–" : `${figureNumber(figure, value)} ${model.figures[figure].unit}`
-);
-const frontEntry = (i) => (points.front[i] < 0 ? null : model.front[points.front[i]]);
-const provenance = (i, figure) => points.provenances[points.provenance[i]]?.[figure] || "";
-
-/* Whether the architecture passes through every box drawn in the side-by-side plot. */
-function passes(i) {
-  return state.filter.every((boxes) => boxes.some((box) => box(i)));
-}
-
-function axisStyle(title, more) {
-  return {
-    title: { text: plain(title), standoff: 8 },
-    gridcolor: colour("grid"),
-    linecolor: colour("line"),
-    zeroline: false,
-    automargin: true,
-    ...more,
-  };
-}
-
-/* Above the plot; in two columns where it is narrow. */
-function legend() {
-  const columns = narrow() ? { entrywidth: 0.48, entrywidthmode: "fraction", font: { size: 11 } } : {};
-  return { traceorder: "normal", orientation: "h", x: 0, y: 1.02, yanchor: "bottom", xanchor: "left", ...columns };
-}
-
-function layout(more) {
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: narrow() ? 12 : 13, color: colour("ink") },
-    margin: { l: 60, r: narrow() ? 12 : 24, t: 20, b: 50 },
-    hoverlabel: {
-      bgcolor: colour("panel"), bordercolor: colour("line"), align: "left", font: { color: colour("ink"), size: 12 },
-    },
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("quiet"), activecolor: colour("front") },
-    legend: legend(),
-    hovermode: "closest",
-    dragmode: narrow() ? false : "zoom",
-    ...more,
-  };
-}
-
-/* No button leads off the page: nothing is ever sent anywhere. */
-const config = (buttons = true) => ({
-  responsive: true, displaylogo: false, plotlyServerURL: "", showSendToCloud: false,
-  displayModeBar: buttons && !narrow() ? "hover" : false,
-  modeBarButtonsToRemove: ["autoScale2d", "select2d", "lasso2d"],
-  toImageButtonOptions: { format: "svg" },
-});
-
-/* Registers a view: drawn at once, again on another theme or width; its failure is told, not fatal. */
-function view(name, draw) {
-  views.push({ name, draw });
-}
-
-function drawView({ name, draw }) {
-  try {
-    draw();
-  } catch (error) {
-    trouble(`The part “${name}” could not be drawn: ${error.message}`);
-    console.error(error);
-  }
-}
-
-const redraw = (...names) => views.filter((v) => !names.length || names.includes(v.name)).forEach(drawView);
-
 function options(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, text]) => {
     const option = el("option", { value }, text);
@@ -133,4 +77,21 @@ function options(select, entries, chosen) {
 
 function quoted(word) {
   return /^[\w.-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`;
+}
+
+function tableOf(head, rows, numbers, label) {
+  const cell = (tag, text, n) => el(tag, { class: numbers.includes(n) ? "number" : null, scope: tag === "th" ? "col" : null }, text);
+  return el("table", { "aria-label": label },
+    el("thead", {}, el("tr", {}, ...head.map((text, n) => cell("th", text, n)))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((text, n) => cell("td", text, n))))));
+}
+
+/* What Python packed: bytes in base64, little-endian. */
+const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
+
+function unpack({ kind, bytes }) {
+  const text = atob(bytes);
+  const raw = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) raw[i] = text.charCodeAt(i);
+  return new KINDS[kind](raw.buffer);
 }

@@ -23,13 +23,13 @@ function wrap(words, width) {
 
 /* Each block's share of the latency, or of the multiply-accumulates where no latency is known. */
 function blockShares(detail) {
-  const column = detail.operators.some((row) => row[6] !== null) ? 6 : 3;
+  const column = detail.operators.some((row) => row[MS] !== null) ? MS : MACS;
   const total = detail.operators.reduce((sum, row) => sum + (row[column] || 0), 0);
   const shares = detail.blocks.map(({ rows: [first, last] }) => {
     const part = detail.operators.slice(first, last + 1).reduce((sum, row) => sum + (row[column] || 0), 0);
     return total ? part / total : 0;
   });
-  return { shares, of: column === 6 ? "latency" : "multiply-accumulates" };
+  return { shares, of: column === MS ? "latency" : "multiply-accumulates" };
 }
 
 /* Places blocks in rows: a stage starts a new row under its own heading, long stages wrap. */

@@ -8,7 +8,7 @@ function drawHypervolume() {
   const traces = [];
   if (random.length) traces.push(curve("random search", random, { color: colour("random"), dash: "dash" }));
   if (search.length) traces.push(curve("this search", search, { color: colour("front") }));
-  Plotly.react("hypervolume", traces, layout({
+  react("hypervolume", traces, layout({
     xaxis: axisStyle("architectures evaluated", { rangemode: "tozero" }),
     yaxis: axisStyle(`hypervolume (${unit})`, {}),
     showlegend: true,
@@ -28,10 +28,10 @@ function drawTested() {
         array: bars.map(([v, b]) => (b && v !== null ? Math.max(0, 100 * (b[1] - v)) : 0)),
         arrayminus: bars.map(([v, b]) => (b && v !== null ? Math.max(0, 100 * (v - b[0])) : 0)),
       },
-      hovertext: entries.map((entry) => plain(entry.id)), hovertemplate: `%{hovertext}<br>${name} %{y:.2f} %<extra></extra>`,
+      hoverinfo: "none",
     };
   };
-  Plotly.react("tested", [
+  react("tested", [
     column("validation error", { shift: -0.12, colour: "series1", symbol: "circle" },
       (entry) => points.values.error?.[entry.point] ?? null, (entry) => entry.intervals.error),
     column("test error", { shift: 0.12, colour: "series2", symbol: "square" },
@@ -58,7 +58,7 @@ function drawTraining() {
     .filter(([name]) => known(rows[name]))
     .map(([name, n]) => curve(`${name} subnet`, rows[name].map((v) => (v === null ? null : 100 * v)), n, "y"));
   traces.push(curve("training loss", rows.loss, 3, "y2"));
-  Plotly.react("training", traces, layout({
+  react("training", traces, layout({
     xaxis: axisStyle("epoch", { anchor: "y2" }),
     yaxis: axisStyle("validation error (%)", { domain: [0.45, 1], rangemode: "tozero" }),
     yaxis2: axisStyle("loss (nats)", { domain: [0, 0.37] }),
@@ -67,18 +67,19 @@ function drawTraining() {
 }
 
 function drawPredictor() {
-  const { groups } = model.predictor;
+  const { groups, interval } = model.predictor;
   const all = Object.values(groups).flat();
   const low = Math.min(...all.flat()) / 1.3;
   const high = Math.max(...all.flat()) * 1.3;
   const log = low > 0;
   const ends = log ? [low, high] : [0, high];
+  const band = interval ?? [0.9, 1.1];
   const line = (name, factor, look, more) => ({
     type: "scatter", mode: "lines", name, x: ends, y: ends.map((v) => v * factor), hoverinfo: "skip", line: look, ...more,
   });
   const traces = [
-    line("−10 %", 0.9, { width: 0 }, { showlegend: false }),
-    line("within 10 %", 1.1, { width: 0 }, { fill: "tonexty", fillcolor: `rgba(${colour("shade")}, 0.18)` }),
+    line("lower end", 1 / band[1], { width: 0 }, { showlegend: false }),
+    line(interval ? "90 % interval" : "within 10 %", 1 / band[0], { width: 0 }, { fill: "tonexty", fillcolor: colour("front", 0.18) }),
     line("equal", 1, { color: colour("quiet"), width: 1, dash: "dash" }, {}),
     ...Object.entries(groups).map(([name, rows], n) => ({
       type: "scatter", mode: "markers", name: plain(name), x: rows.map(([m]) => m), y: rows.map(([, p]) => p),
@@ -86,11 +87,9 @@ function drawPredictor() {
       hovertemplate: "measured %{x:.4g} ms, predicted %{y:.4g} ms<extra></extra>",
     })),
   ];
-  const steps = Math.log10(high / low) > 2 ? [1] : [1, 2, 5];
-  const ticks = [...Array(24).keys()].flatMap((power) => steps.map((step) => step * 10 ** (power - 12)));
   const axis = (title) => axisStyle(title, log
-    ? { type: "log", range: ends.map(Math.log10), tickvals: ticks, ticktext: ticks.map(short) } : { range: ends });
-  Plotly.react("predictor", traces, layout({ xaxis: axis("measured (ms)"), yaxis: axis("predicted (ms)") }), config());
+    ? { type: "log", range: ends.map(Math.log10), ...logTicks(low, high) } : { range: ends });
+  react("predictor", traces, layout({ xaxis: axis("measured (ms)"), yaxis: axis("predicted (ms)") }), config());
 }
 
 function drawFidelity() {
@@ -107,7 +106,7 @@ function drawFidelity() {
       hovertemplate: "%{y:.2f} %, alone %{x:.2f} %<br>%{hovertext}<extra></extra>",
     })),
   ];
-  Plotly.react("fidelity", traces, layout({
+  react("fidelity", traces, layout({
     xaxis: axisStyle("error after training alone (%)", { range: ends }),
     yaxis: axisStyle("error with inherited weights (%)", { range: ends }),
     showlegend: true,
@@ -120,7 +119,7 @@ function drawStages() {
   target.style.height = `${90 + 34 * rows.length}px`;
   const longest = Math.max(...rows.map(([, seconds]) => seconds));
   const [unit, scale] = longest > 300 ? ["minutes", 1 / 60] : ["seconds", 1];
-  Plotly.react(target, [{
+  react(target, [{
     type: "bar", orientation: "h", x: rows.map(([, seconds]) => seconds * scale), y: rows.map(([name]) => plain(name)),
     marker: { color: colour("bar") }, hovertemplate: `%{y}: %{x:.3g} ${unit}<extra></extra>`,
   }], layout({
@@ -130,12 +129,30 @@ function drawStages() {
   }), config(false));
 }
 
+/* How well what is guessed of the whole space was guessed where it is known. */
+function drawGuesses() {
+  const guesses = Object.entries(model.explored?.guesses ?? {});
+  byId("guesses").replaceChildren(guesses.length
+    ? tableOf(["Guessed from the choices", "Fitted on", "Rank correlation (Spearman)", "Median relative error"],
+      guesses.map(([figure, one]) => [model.figures[figure]?.label ?? figure, `${one.count} evaluations`, three(one.spearman), percent(one.median_error)]),
+      [2, 3], "Accuracy of guesses")
+    : el("p", { class: "absent" }, "Nothing is guessed: every figure of the sampled space is counted or predicted, or too few evaluations are known."));
+}
+
+const TRUST = { tested: drawTested, training: drawTraining, predictor: drawPredictor, fidelity: drawFidelity };
+const RUN = { hypervolume: drawHypervolume, stages: drawStages };
+
 function setUpTrust() {
-  const parts = { hypervolume: drawHypervolume, tested: drawTested, training: drawTraining, predictor: drawPredictor, fidelity: drawFidelity, stages: drawStages };
-  for (const [name, draw] of Object.entries(parts)) {
-    if (!byId(name)) continue;
-    view(name, draw);
-    drawView(views[views.length - 1]);
+  for (const [room, parts] of [["trust", TRUST], ["run", RUN]]) {
+    for (const [name, draw] of Object.entries(parts)) {
+      view(name, room, () => {
+        const target = byId(name);
+        if (!target) return;
+        const fresh = !target.layout;
+        draw();
+        if (fresh && name === "tested") pickable(target);
+      });
+    }
   }
-  byId("tested")?.on?.("plotly_click", (event) => select(event.points[0].customdata));
+  view("guesses", "trust", drawGuesses);
 }

@@ -1,6 +1,7 @@
 """A made-up run over the mobile space: real architectures and counts, invented accuracies and times."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,15 @@ from nas.report import (
     TrainingRow,
     describe_architecture,
 )
+from nas.report.data import Mark
+from nas.report.explored import Device, KernelGrid
+from nas.report.space import explore
 from predictors.counts import count_network
+from predictors.roofline import Roofline
+from predictors.tables import CostTables, compile_for_costs
 from search_spaces import Network, SearchSpace
 from search_spaces.catalog import mobile
+from tests.nas.report.worlds import small_space
 
 LIMITS = {"peak_memory_bytes": 900 * 1024.0}
 PROVENANCE = {
@@ -95,7 +102,8 @@ def _detail(space: SearchSpace, entry: FrontEntry) -> ArchitectureDetail:
     network = space.build(space.repair(entry.picks))
     rows = count_network(network).operators
     times = {row.name: row.counts.macs / 2.2e10 * 1e3 + 0.0005 for row in rows if row.counts.macs}
-    return describe_architecture(network, latency_ms=times)
+    energies = {name: 0.3 * ms for name, ms in times.items()}
+    return describe_architecture(network, latency_ms=times, energy_mj=energies, constants=(0.02, 0.004))
 
 
 def make_up_fidelity(points: list[EvaluatedPoint], *, seed: int = 0) -> Fidelity:
@@ -129,10 +137,10 @@ def make_up_fidelity(points: list[EvaluatedPoint], *, seed: int = 0) -> Fidelity
     )
 
 
-def make_up(*, count: int = 40, seed: int = 0) -> ReportData:
+def make_up(*, count: int = 40, seed: int = 0, space: SearchSpace | None = None) -> ReportData:
     """A run of `count` evaluations and as many random ones."""
     rng = np.random.default_rng(seed)
-    space = mobile((3, 32, 32), 10)
+    space = space or mobile((3, 32, 32), 10)
     points = [_evaluate(space, i, "surrogate", rng) for i in range(count)]
     random = [_evaluate(space, count + i, "random", rng) for i in range(count)]
     objectives = ("error", "latency_ms", "weight_bytes")
@@ -174,6 +182,7 @@ def make_up(*, count: int = 40, seed: int = 0) -> ReportData:
             ("their kernels", "count", "MAPE"),
             (("group size 8", "30", "5.2 %"), ("dilation 2", "12", "6.1 %")),
             ("About 300 more measurements would halve the error.",),
+            (0.86, 1.17),
         ),
         fidelity=make_up_fidelity(points),
         architectures=tuple(_detail(space, entry) for entry in front),
@@ -198,6 +207,36 @@ def make_up(*, count: int = 40, seed: int = 0) -> ReportData:
 def made_up() -> ReportData:
     """One made-up run, shared by the tests."""
     return make_up()
+
+
+@pytest.fixture(scope="session")
+def explored() -> ReportData:
+    """A made-up run whose space is scored, with a device, measured kernels and a network of the user's own."""
+    space = small_space()
+    data = make_up(count=60, space=space)
+    compiled = compile_for_costs(space)
+    tables = CostTables(compiled, latency=Roofline(20.0, 15.0), check=2)
+    known = [(p.picks, {k: v for k, v in p.values.items() if v is not None}) for p in data.evaluations]
+    found = explore(
+        compiled, tables, known, objectives=data.objectives, limits=data.limits, scored=3000, half=128, seed=1
+    )
+    grids = tuple(
+        KernelGrid(
+            dilation,
+            (1, 8, 0),
+            ("3×3", "5×5"),
+            np.array([[90.0, 60.0], [20.0, 15.0], [8.0, np.nan]]) * dilation,
+            np.array([[4, 3], [5, 5], [9, 0]]),
+        )
+        for dilation in (1, 2)
+    )
+    mine = Mark(
+        "my network", {"error": 0.2, "latency_ms": 0.4, "macs": 9e6}, {"macs": "counted"}, "A module of my own."
+    )
+    device = Device("a processor, onnxruntime, 1 thread, fp32", 20.0, 15.0, 5.33, "as documented")
+    return replace(
+        data, explored=found, device=device, kernels=grids, marks=(mine,), margins=("The limit of peak memory holds.",)
+    )
 
 
 @pytest.fixture(scope="session")

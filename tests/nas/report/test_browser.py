@@ -1,194 +1,238 @@
-"""The page in a real browser: no errors, nothing overflows, clicks and filters work. Skipped without one."""
+"""The page in a real browser: no complaints, nothing overflows, clicks, brushes, limits and menus work."""
 
-import asyncio
-import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks.browser import Browser, browser, missing
 from nas.report import ReportData, write_report
+from predictors.roofline import Roofline
+from predictors.tables import CostTables, compile_for_costs
+from search_spaces.space import Architecture
+from tests.nas.report.worlds import small_space
 
-choreographer = pytest.importorskip("choreographer")
-CHROMIUM = next((p for n in ("chromium", "google-chrome") if (p := shutil.which(n))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-
-class Page:
-    """One open page: runs expressions and mouse events, collects errors and requests."""
-
-    def __init__(self, tab: Any) -> None:
-        self.tab = tab
-        self.errors: list[str] = []
-        self.requests: list[str] = []
-        events = {
-            "Runtime.exceptionThrown": lambda p: self.errors.append(str(p["exceptionDetails"])),
-            "Log.entryAdded": lambda p: self.errors.append(p["entry"]["text"]),
-            "Network.requestWillBeSent": lambda p: self.requests.append(p["request"]["url"]),
-        }
-        for name, note in events.items():
-            self.tab.subscribe(name, _listener(note))
-
-    async def open(self, path: Path, *, width: int, dark: bool) -> None:
-        for room in ("Runtime", "Log", "Network", "Page"):
-            await self.tab.send_command(f"{room}.enable")
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        await self.tab.send_command("Emulation.setDeviceMetricsOverride", size)
-        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        await self.tab.send_command("Emulation.setEmulatedMedia", {"features": [theme]})
-        await self.tab.send_command("Page.navigate", {"url": path.as_uri()})
-        await self.until("document.documentElement?.dataset.ready === 'true'")
-        await self.run("document.documentElement.style.scrollBehavior = 'auto'")
-
-    async def run(self, expression: str) -> Any:
-        reply = await self.tab.send_command(
-            "Runtime.evaluate",
-            {"expression": expression, "awaitPromise": True, "returnByValue": True},
-        )
-        assert "exceptionDetails" not in reply["result"], reply["result"]["exceptionDetails"]
-        return reply["result"]["result"].get("value")
-
-    async def until(self, expression: str) -> None:
-        for _ in range(150):
-            if await self.run(expression):
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"never came true: {expression}")
-
-    async def drag(self, *places: tuple[float, float]) -> None:
-        """Press at the first place, move over the others, release at the last; one place is a click."""
-        for kind, (x, y) in [
-            ("mouseMoved", places[0]),
-            ("mousePressed", places[0]),
-            *[("mouseMoved", place) for place in places[1:]],
-            ("mouseReleased", places[-1]),
-        ]:
-            held = {} if kind == "mouseMoved" and len(places) == 1 else {"button": "left"}
-            event = {"type": kind, "x": x, "y": y, "clickCount": 1, **held}
-            await self.tab.send_command("Input.dispatchMouseEvent", event)
-            await asyncio.sleep(0.03)
-
-    async def place(self, plot: str, x: str, y: str) -> tuple[float, float]:
-        """Where the data coordinates (expressions) of a plot lie in the window."""
-        found = await self.run(f"""(() => {{
-            const plot = document.getElementById("{plot}");
-            plot.scrollIntoView({{ block: "center" }});
-            const {{ xaxis, yaxis }} = plot._fullLayout;
-            const frame = plot.getBoundingClientRect();
-            return [frame.x + xaxis._offset + xaxis.d2p({x}), frame.y + yaxis._offset + yaxis.d2p({y})];
-        }})()""")
-        return float(found[0]), float(found[1])
-
-    async def fits(self) -> bool:
-        return bool(await self.run("document.documentElement.scrollWidth <= window.innerWidth"))
-
-    async def healthy(self) -> None:
-        assert self.errors == []
-        assert [url[:60] for url in self.requests if not url.startswith(("file:", "data:"))] == []
-        assert await self.run("document.getElementById('trouble').textContent") == ""
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+ROOMS = ("front", "one", "two", "space", "trust", "run")
+UNITLESS = {"category", "epoch", "architectures evaluated", "architecture of the front (rank)"}
+NAMELESS = """[...document.querySelectorAll("select, input, button, [tabindex]:not(main), canvas, [role=figure]")]
+    .filter((e) => e.ariaHidden !== "true")
+    .filter((e) => !(e.labels?.[0]?.textContent || e.ariaLabel || e.textContent).trim())
+    .map((e) => e.outerHTML)"""
+TITLES = """[...document.querySelectorAll(".plot")].filter((p) => p.offsetParent && p._fullLayout)
+    .flatMap((plot) => ["xaxis", "yaxis", "yaxis2"].map((name) => plot._fullLayout[name]))
+    .filter((axis) => axis && axis.visible !== false)
+    .filter((axis) => axis.title?.text || !axis.ticktext)
+    .map((axis) => axis.title?.text || axis.type)"""
+EMPTY_PLOTS = """[...document.querySelectorAll(".plot")].filter((p) => p.offsetParent)
+    .filter((p) => !p.querySelector("svg")).map((p) => p.id)"""
 
 
-def _listener(note: Callable[[Any], None]) -> Callable[[Any], Coroutine[Any, Any, None]]:
-    async def listen(message: Any) -> None:
-        note(message["params"])
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    with browser() as found:
+        yield found
 
-    return listen
+
+@pytest.fixture(scope="module")
+def path(explored: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(explored, found)
+    return found
 
 
-def browse(steps: Callable[[Page], Coroutine[Any, Any, None]]) -> None:
-    """Run `steps` with a fresh page of a fresh browser."""
+def text(window: Browser, name: str) -> str:
+    return str(window.value(f"document.getElementById('{name}').textContent"))
 
-    async def session() -> None:
-        async with choreographer.Browser(
-            path=CHROMIUM, headless=True, enable_sandbox=False, enable_gpu=False
-        ) as browser:
-            await steps(Page(await browser.create_tab("about:blank")))
 
-    asyncio.run(asyncio.wait_for(session(), timeout=120))
+def go(window: Browser, room: str) -> None:
+    window.value(f"document.querySelector('nav a[href=\"#{room}\"]').click()")
+    window.until(f"document.querySelector('#view-{room}.open')")
+
+
+def healthy(window: Browser) -> None:
+    assert window.complaints() == []
+    assert text(window, "trouble") == ""
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (420, True)])
-def test_every_plot_is_drawn_and_nothing_overflows(made_up: ReportData, tmp_path: Path, width: int, dark: bool) -> None:
-    write_report(made_up, tmp_path / "report.html")
-
-    async def steps(page: Page) -> None:
-        await page.open(tmp_path / "report.html", width=width, dark=dark)
-        await page.until("[...document.querySelectorAll('.plot')].every((p) => p.querySelector('svg'))")
-        assert await page.run("document.querySelectorAll('#arch-diagram .box').length") > 4
-        assert await page.fits()
-        assert await page.run(NAMELESS_CONTROLS) == []
-        titles = await page.run(AXIS_TITLES)
-        assert len(titles) > 10
-        assert all("(" in text or text in UNITLESS for text in titles), titles
-        await page.healthy()
-
-    browse(steps)
+def test_every_view_is_drawn_and_nothing_overflows(window: Browser, path: Path, width: int, dark: bool) -> None:
+    window.open(path, width=width, dark=dark)
+    for room in ROOMS:
+        go(window, room)
+        window.until(f"{EMPTY_PLOTS}.length === 0")
+        assert window.value("document.documentElement.scrollWidth <= window.innerWidth"), room
+        titles = window.value(TITLES)
+        assert all("(" in title or title in UNITLESS for title in titles), (room, titles)
+    assert window.value(NAMELESS) == []
+    assert window.value("document.querySelectorAll('#arch-diagram .box').length") > 4
+    healthy(window)
 
 
-UNITLESS = {"category", "epoch", "architectures evaluated"}
-NAMELESS_CONTROLS = """[...document.querySelectorAll("select, input, button, [tabindex]")]
-    .filter((e) => !(e.labels?.[0]?.textContent || e.ariaLabel || e.textContent).trim())
-    .map((e) => e.outerHTML)"""
-AXIS_TITLES = """[...document.querySelectorAll(".plot")]
-    .flatMap((plot) => ["xaxis", "yaxis", "yaxis2"].map((name) => plot._fullLayout[name]))
-    .filter((axis) => axis && axis.visible !== false)
-    .map((axis) => (/^Click/.test(axis.title?.text) ? axis.ticktext?.join() : axis.title?.text) || axis.type)"""
+def test_a_click_chooses_and_a_second_one_with_shift_compares(
+    window: Browser, path: Path, explored: ReportData
+) -> None:
+    window.open(path)
+    first, last = explored.front[0], explored.front[-1]
+
+    def click(entry_values: dict[str, float | None], *, shift: bool = False) -> None:
+        x, y = entry_values["latency_ms"] or 0.0, entry_values["error"] or 0.0
+        window.mouse([window.place("front-plot", f"{1000 * x if in_us else x}", f"{100 * y}")], shift=shift)
+
+    in_us = "µs" in window.value("document.getElementById('front-plot')._fullLayout.xaxis.title.text")
+    click(dict(last.values))
+    window.until(f"document.getElementById('chosen').textContent.includes('{last.id}')")
+    click(dict(first.values), shift=True)
+    window.until(f"document.getElementById('chosen').textContent.includes('To compare with: {first.id}')")
+    go(window, "two")
+    assert text(window, "pair-figures").count(first.id) == 1
+    rows = window.value("document.querySelectorAll('#pair-steps tbody tr').length")
+    assert rows > 2
+    together = window.value(
+        "[...document.querySelectorAll('#pair-steps tbody tr:last-child td')].map((c) => c.textContent)"
+    )
+    steps = window.value(
+        "[...document.querySelectorAll('#pair-steps tbody tr:not(:last-child)')]"
+        ".map((row) => [...row.cells].map((c) => c.textContent))"
+    )
+    for column in range(1, len(together)):
+        whole, parts = number(together[column]), [number(row[column]) for row in steps]
+        assert sum(parts) == pytest.approx(whole, abs=0.02 * max(map(abs, [*parts, whole])) + 1e-9)
+    go(window, "one")
+    assert last.id in text(window, "arch-head")
+    assert f"nas export runs/cifar10 --arch {last.id}" in text(window, "arch-head")
+    healthy(window)
 
 
-def test_click_filter_and_menus(made_up: ReportData, tmp_path: Path) -> None:
-    write_report(made_up, tmp_path / "report.html")
-    chosen = "document.getElementById('front-selected').textContent"
-    note = "document.getElementById('compare-note').textContent"
-
-    async def steps(page: Page) -> None:
-        await page.open(tmp_path / "report.html", width=1440, dark=False)
-        last = made_up.front[-1]
-        x, y = (last.values[name] or 0.0 for name in ("latency_ms", "error"))
-        await page.drag(await page.place("front-plot", f"{x}", f"{100 * y}"))
-        await page.until(f"{chosen}.includes('{last.id}')")
-        assert last.id in await page.run("document.getElementById('arch-head').textContent")
-
-        corners = [await page.place("compare-plot", at, height) for at, height in BOX]
-        await page.drag(*corners)
-        await page.until(f"{note}.includes('pass')")
-        smallest = sum(p.picks["resolution"] == 24 for p in made_up.evaluations)
-        assert (await page.run(note)).startswith(f"{smallest} of {len(made_up.evaluations)}")
-        await page.run("document.getElementById('compare-clear').click()")
-        await page.until(f"{note} === ''")
-
-        await page.run(SHOW_MEMORY)
-        shapes = "document.getElementById('front-plot').layout.shapes.filter((s) => s.type === 'line').length"
-        await page.until(f"{shapes} === 1")
-        await page.healthy()
-
-    browse(steps)
+def test_what_one_change_brings_is_what_the_tables_say(window: Browser, path: Path, explored: ReportData) -> None:
+    compiled = compile_for_costs(small_space())
+    tables = CostTables(compiled, latency=Roofline(20.0, 15.0), check=0)
+    row = compiled.encode(Architecture.of(explored.front[0].picks))
+    active, found = compiled.active(row[None])[0], []
+    for slot in np.flatnonzero(active):
+        for option in set(range(len(compiled.slots[slot].options))) - {int(row[slot])}:
+            changed = row.copy()
+            changed[slot] = option
+            legal = compiled.repair(changed[None])[0]
+            if legal[slot] == option and (legal == changed)[compiled.active(legal[None])[0]].all():
+                found.append(float(tables.score(legal[None], ("latency_ms",))["latency_ms"][0]))
+    start = float(tables.score(row[None], ("latency_ms",))["latency_ms"][0])
+    window.open(path)
+    go(window, "two")
+    window.choose("near-figure", "latency_ms")
+    told = window.value("[...document.querySelectorAll('#near tbody tr')].map((row) => row.cells[1].textContent)")
+    expected = sorted(ms - start for ms in found)[:12]
+    assert [number(cell) for cell in told] == pytest.approx(expected, abs=2e-3 * abs(expected[0]))
+    healthy(window)
 
 
-BOX = [("-0.25", "0.1"), ("0", "0"), ("0.25", "-0.05")]
-SHOW_MEMORY = """(() => {
-    const menu = document.getElementById("front-x");
-    menu.value = "peak_memory_bytes";
-    menu.dispatchEvent(new Event("change"));
-})()"""
+def number(cell: str) -> float:
+    """A signed figure such as "−1.25 ms" or "+300 µs" in one unit per kind."""
+    value, unit = cell.replace("−", "-").replace(",", "").split(" ", 1)
+    return float(value) * {"µs": 1e-3, "KiB": 1.0, "bytes": 2.0**-10, "MiB": 2.0**10}.get(unit, 1.0)
 
 
-def test_bare_pages_have_no_errors(made_up: ReportData, tmp_path: Path) -> None:
+def test_a_brush_filters_every_view_and_is_cleared(window: Browser, path: Path, explored: ReportData) -> None:
+    window.open(path)
+    total = len(explored.evaluations) + 1
+    assert text(window, "filter-note").startswith(f"All {total} ")
+    before = window.value(POINTS_DRAWN)
+    top = window.driver.execute_script(
+        """const frame = document.getElementById("parallel");
+        frame.scrollIntoView({ block: "center", behavior: "instant" });
+        const box = frame.querySelector(".axis").getBoundingClientRect();
+        return [box.x + box.width / 2, box.bottom];"""
+    )
+    window.mouse([(top[0], top[1] + 2), (top[0], top[1] - 30), (top[0], top[1] - 60)])
+    small = sum(point.picks["resolution"] == 24 for point in explored.evaluations)
+    window.until("document.getElementById('filter-note').textContent.includes(' of the sampled space')")
+    assert text(window, "filter-note").startswith(f"{small} of {total} ")
+    assert window.value(POINTS_DRAWN) < before
+    assert window.value("document.querySelectorAll('#parallel .brush').length") == 1
+    window.value("document.getElementById('filter-clear').click()")
+    window.until(f"document.getElementById('filter-note').textContent.startsWith('All {total} ')")
+    assert window.value(POINTS_DRAWN) == before
+    healthy(window)
+
+
+POINTS_DRAWN = "Number(document.getElementById('front-cloud').dataset.kept)"
+
+
+def test_a_limit_filters_and_is_drawn(window: Browser, path: Path, explored: ReportData) -> None:
+    window.open(path)
+    limit = sorted(point.values["error"] or 0.0 for point in explored.evaluations)[20]
+    window.choose("limit-error", f"{100 * limit:.4f}")
+    kept = sum((point.values["error"] or 0.0) <= float(f"{limit:.6f}") for point in explored.evaluations)
+    kept += sum((mark.values.get("error") or 1.0) <= limit for mark in explored.marks)
+    window.until(f"document.getElementById('filter-note').textContent.startsWith('{kept} of ')")
+    lines = "document.getElementById('front-plot').layout.shapes.filter((s) => s.type === 'line').length"
+    window.until(f"{lines} === 1")
+    healthy(window)
+
+
+def test_objectives_change_and_a_third_is_a_colour(window: Browser, path: Path) -> None:
+    window.open(path)
+    window.choose("front-x", "macs")
+    window.until("document.getElementById('front-plot').layout.xaxis.title.text.includes('MACs')")
+    window.choose("front-z", "weight_bytes")
+    window.until("document.getElementById('front-plot').data.some((one) => one.marker?.showscale)")
+    window.choose("front-x", "peak_memory_bytes")
+    window.until(
+        "document.getElementById('front-plot').layout.shapes.some((s) => s.type === 'line')"
+        " || document.getElementById('front-note').textContent.includes('lies outside')"
+    )
+    healthy(window)
+
+
+def test_density_shows_the_sampled_space(window: Browser, path: Path, explored: ReportData) -> None:
+    window.open(path)
+    assert explored.explored is not None
+    total = window.value("Number(document.getElementById('front-cloud').dataset.sampled)")
+    assert total == len(explored.explored.sample)
+    healthy(window)
+
+
+def test_keys_reach_the_ranges_and_the_theme_changes(window: Browser, path: Path) -> None:
+    window.open(path)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = window.value(paper)
+    window.choose("theme", "dark")
+    assert window.value(paper) != light
+    window.choose("theme", "system")
+    assert window.value(paper) == light
+    window.value("document.querySelector('#parallel-ranges').closest('details').open = true")
+    window.value(
+        "(() => { const low = document.querySelector('#parallel-ranges input'); low.value = 90;"
+        " low.dispatchEvent(new Event('change')); })()"
+    )
+    window.until("!document.getElementById('filter-note').textContent.startsWith('All ')")
+    healthy(window)
+
+
+def test_three_dimensions_draw_limits_as_planes(path: Path) -> None:
+    with browser(graphics=True) as window:
+        window.open(path)
+        window.choose("front-z", "peak_memory_bytes")
+        window.value("document.getElementById('in-depth').click()")
+        window.until("document.getElementById('front-plot').data.some((one) => one.type === 'scatter3d')")
+        assert (
+            window.value("document.getElementById('front-plot').data.filter((one) => one.type === 'mesh3d').length")
+            == 1
+        )
+        assert text(window, "trouble") == ""
+
+
+def test_bare_pages_have_no_complaints(window: Browser, explored: ReportData, tmp_path: Path) -> None:
     bare = {
         "empty": ReportData("empty"),
-        "one": ReportData(
-            "one",
-            objectives=("error",),
-            evaluations=made_up.evaluations[:1],
-            front=made_up.front[:1],
-        ),
+        "one": ReportData("one", objectives=("error",), evaluations=explored.evaluations[:1], front=explored.front[:1]),
+        "no_front": ReportData("no_front", objectives=explored.objectives, evaluations=explored.evaluations),
     }
-
-    async def steps(page: Page) -> None:
-        for name, data in bare.items():
-            write_report(data, tmp_path / f"{name}.html")
-            await page.open(tmp_path / f"{name}.html", width=420, dark=False)
-            assert await page.fits()
-            await page.healthy()
-
-    browse(steps)
+    for name, data in bare.items():
+        write_report(data, tmp_path / f"{name}.html")
+        window.open(tmp_path / f"{name}.html", width=420)
+        for room in ROOMS:
+            go(window, room)
+            assert window.value("document.documentElement.scrollWidth <= window.innerWidth"), (name, room)
+        healthy(window)

@@ -7,6 +7,7 @@ import pytest
 
 from nas.report import EvaluatedPoint, FrontEntry, ReportData
 from nas.report.model import folder_link, page_model
+from nas.report.packing import NONE_16, unpacked
 
 
 def test_it_is_strict_json(made_up: ReportData) -> None:
@@ -27,11 +28,12 @@ def test_every_evaluation_is_there_with_its_figures(made_up: ReportData) -> None
 
 def test_picks_survive_their_coding(made_up: ReportData) -> None:
     points = page_model(made_up)["points"]
+    picks = unpacked(points["picks"]).reshape(len(made_up.evaluations), -1)
     for i, point in enumerate(made_up.evaluations):
         shown = {
             name: points["options"][n][option]
-            for n, (name, option) in enumerate(zip(points["choices"], points["picks"][i], strict=True))
-            if option >= 0
+            for n, (name, option) in enumerate(zip(points["choices"], picks[i], strict=True))
+            if option != NONE_16
         }
         assert shown.keys() == dict(point.picks).keys()
         assert all(shown[k] == str(point.picks[k]) for k in shown if k.endswith("width"))
@@ -39,7 +41,7 @@ def test_picks_survive_their_coding(made_up: ReportData) -> None:
 
 def test_the_baseline_is_told_from_the_search(made_up: ReportData) -> None:
     flags = page_model(made_up)["points"]["baseline"]
-    assert flags == [point.proposer == "random" for point in made_up.evaluations]
+    assert flags == [int(point.proposer == "random") for point in made_up.evaluations]
     only = tuple(point for point in made_up.evaluations if point.proposer == "random")
     alone = page_model(replace(made_up, evaluations=only, front=()))
     assert not any(alone["points"]["baseline"])

@@ -26,7 +26,9 @@ from nas.report import (
     TrainingRow,
     write_report,
 )
-from nas.report.html import SCRIPTS, embedded, fill, page
+from nas.report.data import Mark
+from nas.report.explored import Device
+from nas.report.html import SCRIPTS, START, embedded, fill, page, payload
 
 VOID = frozenset({"meta", "link", "input", "br", "img"})
 HOSTILE = "<script>alert(1)</script>\"'&</textarea>{{data}}\u2028"
@@ -68,7 +70,7 @@ def read(html: str) -> Reader:
 
 def data_of(reader: Reader) -> dict[str, object]:
     (text,) = [body for attributes, body in reader.scripts if attributes.get("id") == "data"]
-    model: dict[str, object] = json.loads(text)
+    model: dict[str, object] = json.loads(text)["model"]
     return model
 
 
@@ -129,6 +131,9 @@ def hostile() -> ReportData:
         recipe_toml=HOSTILE,
         environment={HOSTILE: {HOSTILE: [HOSTILE]}},
         notes=(HOSTILE,),
+        marks=(Mark(HOSTILE, {"error": 0.2}, {"error": HOSTILE}, HOSTILE),),
+        device=Device(HOSTILE, source=HOSTILE),
+        margins=(HOSTILE,),
     )
 
 
@@ -143,7 +148,7 @@ def test_the_file_holds_the_data_of_the_run(made_up: ReportData, tmp_path: Path)
     groups = model["fidelity"]
     assert sum(len(groups[name]) for name in groups if name != "fine-tuned") == 16  # type: ignore[index,attr-defined]
     assert len(groups["fine-tuned"]) == 5  # type: ignore[index]
-    assert model["architectures"].keys() == {e.id for e in made_up.front}  # type: ignore[attr-defined]
+    assert model["architectures"]["of"].keys() == {e.id for e in made_up.front}  # type: ignore[index]
     assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
 
 
@@ -181,6 +186,23 @@ def test_nothing_is_loaded_from_elsewhere(made_up: ReportData) -> None:
     assert "showSendToCloud: false" in own[-1]
 
 
+def test_a_live_page_may_ask_its_own_server_only(made_up: ReportData) -> None:
+    policies = [
+        next(a["content"] for t, a in read(page(made_up, scripts=scripts)).tags if a.get("http-equiv"))
+        for scripts in ((), ("waterline.js",))
+    ]
+    assert ["connect-src" in (policy or "") for policy in policies] == [False, True]
+    assert "connect-src 'self';" in (policies[1] or "")
+
+
+def test_the_payload_holds_the_parts_of_the_page(made_up: ReportData) -> None:
+    found, html = payload(made_up), page(made_up)
+    assert json.loads(json.dumps(found, allow_nan=False))["model"]["name"] == "cifar10"
+    reader = read(html)
+    assert {a["data-part"] for _, a in reader.tags if "data-part" in a} == found["parts"].keys()
+    assert all(part in html for part in found["parts"].values())
+
+
 def test_plotly_is_there_once(made_up: ReportData) -> None:
     assert page(made_up).count("* plotly.js v") == 1
 
@@ -201,7 +223,7 @@ def test_text_put_in_is_not_filled_again() -> None:
     assert "<" not in embedded("<!--")
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, START])
 def test_scripts_put_no_markup_together(script: str) -> None:
     import nas.report
 
@@ -229,7 +251,6 @@ def test_an_empty_run_says_what_is_missing() -> None:
     text = " ".join(reader.text)
     for words in EMPTY_WORDS:
         assert words in text
-    assert not any("plot" in (a.get("class") or "").split() for _, a in reader.tags)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from nas.report.data import Value
-from nas.report.picks import axes, choices, dimensions, number, picks_words, spreads
+from nas.report.picks import choices, dimensions, number, picks_words, spreads
 
 A: dict[str, Value] = {"resolution": 32, "s0.depth": 2, "s0.b0.kernel": 3, "s0.b1.kernel": 7}
 B: dict[str, Value] = {"resolution": 24, "s0.depth": 1, "s0.b0.kernel": 3}
@@ -58,27 +58,6 @@ def test_spread_counts_places_and_architectures() -> None:
 def test_verdicts(front: list[dict[str, Value]], everything: list[dict[str, Value]], verdict: str) -> None:
     found = {s.dimension: s.verdict for s in spreads(front, everything)}
     assert found["kernel"] == verdict
-
-
-def test_few_choices_get_an_axis_each() -> None:
-    found = {axis.label: axis.values for axis in axes([A, B])}
-    assert list(found) == ["resolution", "s0.depth", "s0.b0.kernel", "s0.b1.kernel"]
-    assert found["s0.b1.kernel"] == (7.0, None)
-
-
-def test_many_choices_are_averaged_and_kinds_counted() -> None:
-    population = [_wide([3, 5] * 6, "a"), _wide([7] * 12, "b")]
-    found = {axis.label: axis.values for axis in axes(population)}
-    assert found["kernel (mean)"] == (4.0, 7.0)
-    assert found["a"] == pytest.approx((1.0, 1 / 12))
-    assert found["b"] == pytest.approx((0.0, 11 / 12))
-    assert found["resolution"] == (32.0, 32.0)
-
-
-def test_categories_have_ticks() -> None:
-    (axis,) = axes([{"op": "skip"}, {"op": "conv"}])
-    assert axis.values == (1.0, 0.0)
-    assert axis.ticks == ((0.0, "conv"), (1.0, "skip"))
 
 
 def test_words_name_few_values_and_summarise_many() -> None:
