@@ -72,9 +72,9 @@ def report_data(
         architectures = salvage.part("operators", lambda: _architectures(run, front, evaluations), ())
     if explored is None and whole:
         explored = salvage.part("the whole space", lambda: explored_space(run, evaluations), None)
-    matter = salvage.part(
-        "importances", lambda: importances(evaluations, recipe.search.objectives) if whole else {}, {}
-    )
+    matter: Mapping[str, Mapping[str, float]] = {}
+    if whole:
+        matter = salvage.part("importances", lambda: importances(evaluations, recipe.search.objectives), {})
     margins = salvage.part("the limits' margins", lambda: kept_margins(run), ())
     data = ReportData(
         name=recipe.name,

@@ -10,6 +10,7 @@ from nas.search.record import Evaluation
 from search_spaces.errors import NasError
 
 T = TypeVar("T")
+U = TypeVar("U")
 DAMAGE = (NasError, LookupError, TypeError, ValueError, AttributeError, OSError)
 
 
@@ -19,7 +20,7 @@ class Salvage:
     def __init__(self) -> None:
         self._lost: dict[str, list[str]] = {}
 
-    def part(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+    def part(self, what: str, read: Callable[[], T], otherwise: U) -> T | U:
         """What `read` gives, or `otherwise` where it fails; `what` is then said to be missing."""
         try:
             return read()

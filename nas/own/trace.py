@@ -8,7 +8,7 @@ in place. Scopes are the calls of modules.
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -284,7 +284,7 @@ def _is_view(node: Any) -> bool:
     """Whether the output is the first argument seen otherwise."""
     if node.target is operator.getitem:
         return True
-    returns = node.target._schema.returns if hasattr(node.target, "_schema") else ()
+    returns: Sequence[Any] = node.target._schema.returns if hasattr(node.target, "_schema") else ()
     return bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write
 
 

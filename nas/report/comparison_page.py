@@ -8,7 +8,7 @@ from typing import Any
 from nas.report.comparison import Comparison
 from nas.report.comparison_text import rows
 from nas.report.html import STYLES, asset, embedded, fill
-from nas.report.model import slim
+from nas.report.packing import slim
 from nas.report.static import table
 from search_spaces.files import write_text
 
