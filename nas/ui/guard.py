@@ -93,7 +93,7 @@ class Rules:
     def is_own_order(self, headers: dict[str, str]) -> bool:
         """Whether a request that changes something comes from this server's own page."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
             return False
         if site is not None and site != "same-origin":
             return False

@@ -57,6 +57,8 @@ ORDER = {"host": "127.0.0.1:1", "x-nas-token": "order"}
         ({"origin": "http://evil.example"}, False),
         ({"origin": "http://127.0.0.1:2"}, False),
         ({"origin": "null"}, False),
+        ({"origin": "http://["}, False),
+        ({"origin": "http://127.0.0.1:1@evil.example"}, False),
         ({"sec-fetch-site": "cross-site"}, False),
         ({"sec-fetch-site": "same-site"}, False),
         ({"sec-fetch-site": "none"}, False),
