@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nas.report.data import Mark
+from search_spaces.merging import merged
 from search_spaces.opaque import Opaque
 from search_spaces.operators import Shape
 from search_spaces.space import Architecture
@@ -43,12 +44,12 @@ def _mark(run: "Run", asked: Asked) -> Mark:
     from nas.own.load import load_own
     from nas.own.trace import trace
     from nas.report import describe_architecture
-    from predictors.costs import network_costs
+    from predictors.costs import costs_as_run
 
     own = load_own(asked.named)
     traced = trace(own.module, asked.input_shape or own.input_shape or _input_shape(run), name=asked.named)
     network = traced.network
-    values = network_costs(network)
+    values = costs_as_run(network)
     provenance = Costs().provenance
     notes = [f"Your own network {asked.named}, input {'×'.join(map(str, network.input.shape))}."]
     if traced.uncounted:
@@ -90,6 +91,8 @@ def _predicted(run: "Run", traced: "Traced") -> _Found:
     strange = {node.op.what for node in traced.network.nodes if isinstance(node.op, Opaque) and not node.op.is_view}
     if strange:
         return _Found({}, {}, (f"The target's model knows no {', '.join(sorted(strange))}, so it predicts nothing.",))
+    if merged(traced.network).folds:
+        return _Found({}, {}, ("Its parallel convolutions could be merged; it is counted and measured as it runs.",))
     found = run.costs.values(traced.network)
     values = {name: value for name, value in found.items() if split_name(name)[0] in DEVICE_FIGURES}
     return _Found(values, {name: kind for name, kind in run.costs.provenance.items() if name in values})

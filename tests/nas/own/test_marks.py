@@ -25,6 +25,15 @@ def plain():
 
 def strange():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.PReLU(), nn.Flatten(), nn.Linear(4 * 36, 10))
+
+class Parallel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.norm = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.two, self.other = nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return (self.norm(self.one(x)) + self.other(self.two(x))).flatten(1)
 """
 
 
@@ -96,7 +105,10 @@ def test_explain_shows_its_operators(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_without_a_target_nothing_is_measured(copied_run: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
-    (mark,) = own_marks(open_run(copied_run("small")), [Asked("net.py:plain", (1, 8, 8))])
+    mark, parallel = own_marks(
+        open_run(copied_run("small")), [Asked("net.py:plain", (1, 8, 8)), Asked("net.py:Parallel", (1, 8, 8))]
+    )
+    assert parallel.values["macs"] == (9 + 1) * 4 * 64
     assert "latency_ms" not in mark.values
     assert "missing_context" not in mark.values
     with pytest.raises(NasError, match="there is no file"):
