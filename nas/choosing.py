@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.run_folder import read_json
-from nas.search.front import FrontMember, curves, pareto_front, write_front
+from nas.search.front import FrontMember, curves, knee_place, pareto_front, write_front
 from nas.target_figures import on_target
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("nas")
 TEST_BATCH = 500
 LATENCY = "latency_ms"
+NEEDED = {"rank", "id", "picks", "values"}
 Measured = dict[str, float | None]
 
 
@@ -35,7 +36,7 @@ def choose(run: "Run", evaluations: Sequence["Evaluation"]) -> tuple[FrontMember
     section = run.recipe.search
     known = {entry["id"]: entry for entry in front_entries(run)}
     tested = {entry["id"]: entry for member in run.family for entry in front_entries(member)}
-    measured = {name: dict(entry["measured"]) for name, entry in known.items() if entry["measured"]}
+    measured = {name: dict(entry["measured"]) for name, entry in known.items() if entry.get("measured")}
     measured |= _front_file(run)["over_limit"]
     front, over_limit = _measured_front(run, evaluations, measured)
     finished = []
@@ -99,8 +100,17 @@ def front_entries(run: "Run") -> list[dict[str, Any]]:
 
 
 def _front_file(run: "Run") -> dict[str, Any]:
+    """What front.json holds; NasError where it is not what this version writes."""
     nothing: dict[str, Any] = {"architectures": [], "over_limit": {}}
-    return {**nothing, **read_json(run.search_folder / "front.json", default={})}
+    path = run.search_folder / "front.json"
+    found = read_json(path, default={})
+    entries = found.get("architectures", []) if isinstance(found, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and e.keys() >= NEEDED for e in entries):
+        raise NasError(
+            f"{path} was written by another version of this project, or is damaged: move it away, and "
+            f"`nas search {run.path}` chooses the front again from the search's record"
+        )
+    return {**nothing, **found}
 
 
 def chosen_ids(entries: Sequence[Mapping[str, Any]], objectives: Sequence[str], count: int) -> list[str]:
@@ -108,8 +118,7 @@ def chosen_ids(entries: Sequence[Mapping[str, Any]], objectives: Sequence[str], 
     if not entries or count < 1:
         return []
     points = np.array([[entry["values"][name] for name in objectives] for entry in entries])
-    width = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
-    wanted = [int(points[:, 0].argmin()), int(((points - points.min(0)) / width).sum(1).argmin())]
+    wanted = [int(points[:, 0].argmin()), knee_place(points)]
     wanted += [int(points[:, i].argmin()) for i in range(1, len(objectives))]
     wanted += [round(i * (len(entries) - 1) / max(1, count - 1)) for i in range(count)]
     wanted += range(len(entries))
@@ -121,7 +130,7 @@ def _finished(run: "Run", member: FrontMember, known: Mapping[str, Any] | None) 
     evaluation = member.evaluation
     test_error, interval = None, None
     if known is not None:
-        test_error, interval = known["test_error"], known["test_error_interval"]
+        test_error, interval = known.get("test_error"), known.get("test_error_interval")
     if test_error is None and run.trains_supernet:
         network = run.network(evaluation.architecture)
         test_error, interval = _tested(run, network, run.trained_weights(network))
@@ -152,10 +161,13 @@ def _tested(run: "Run", network: Network, weights: "Weights") -> tuple[float, tu
 
 
 def find_evaluation(run: "Run", start: str) -> "Evaluation":
-    """The evaluated architecture whose id begins with `start`; NasError when there is none, or several are."""
-    found = {e.id: e for e in run.evaluations() if e.id.startswith(start)}
+    """The architecture evaluated so far whose id begins with `start`; NasError when there is none, or several are."""
+    from nas.live import so_far
+
+    known = so_far(run)
+    found = {e.id: e for e in known.evaluations if e.id.startswith(start)}
     if not found:
-        raise unknown_name("architecture", start, [str(entry["id"]) for entry in front_entries(run)])
+        raise unknown_name("architecture", start, [entry.id for entry in known.front])
     if len(found) > 1:
         raise NasError(f"{start!r} begins the ids {', '.join(sorted(found))}; give more of it")
     return next(iter(found.values()))

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from nas import cli_explorer
+from nas.cli_arguments import Classes, InputShape, Options, Overrides, RunName, SearchName, SpaceName, TargetName
 from nas.cli_pretrain import pretrain
 from search_spaces.errors import NasError
 
@@ -66,37 +68,6 @@ profile_app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(profile_app, name="profile")
-
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
-SearchName = Annotated[
-    str | None, typer.Option("--search", metavar="NAME", help="One of its searches; without it, the recipe's own.")
-]
-TargetName = Annotated[
-    str | None,
-    typer.Option("--target", metavar="NAME", help="One of several targets; without it, the worst of them all."),
-]
-SpaceName = Annotated[str, typer.Argument(metavar="SPACE", help="The space.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the recipe; repeatable."),
-]
-InputShape = Annotated[
-    str | None,
-    typer.Option(
-        "--input",
-        metavar="C,H,W",
-        help="Shape of one input; without it 3,32,32, or that of the recipe's data.",
-    ),
-]
-Classes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Number of classes; without it 10, or those of the recipe's data."),
-]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="An argument of the space; repeatable."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()
@@ -312,50 +283,8 @@ def search(run: RunName, overrides: Overrides = None) -> None:
     typer.echo(f"report: {search_again(run, overrides or ())}")
 
 
-@app.command()
-def front(run: RunName, search: SearchName = None, target: TargetName = None, as_json: AsJson = False) -> None:
-    """Print the Pareto front of a run; of several targets, the one for the worst of them, or for `--target`.
-
-    Example: `nas front quickstart`
-    """
-    import json
-
-    from nas.cli_runs import opened, print_front
-
-    found = opened(run, search, target)
-    if as_json:
-        typer.echo(json.dumps(found.front, indent=1))
-    else:
-        print_front(found)
-
-
-@app.command()
-def report(
-    run: RunName,
-    search: SearchName = None,
-    target: TargetName = None,
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> None:
-    """Write the report of a run anew and print where it is."""
-    from nas.cli_runs import opened, report_path
-
-    path = report_path(opened(run, search, target))
-    typer.echo(str(path))
-    if show:
-        typer.launch(str(path))
-
-
-@app.command()
-def explain(
-    run: RunName,
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="Its id, or how that starts.")],
-    search: SearchName = None,
-    target: TargetName = None,
-) -> None:
-    """Say what an architecture is made of and what each of its operators costs."""
-    from nas.cli_runs import opened
-
-    typer.echo(opened(run, search, target).explain(arch))
+for command in cli_explorer.COMMANDS:
+    app.command()(command)
 
 
 @app.command()

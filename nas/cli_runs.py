@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nas.api import finish, open_run
 from nas.console import log_to
@@ -11,6 +12,10 @@ from nas.recipe import Recipe, load_recipe
 from nas.warm import named_searches
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.files import write_text
+
+if TYPE_CHECKING:
+    from nas.live import SoFar
+    from nas.own.marks import Asked
 
 MAY_CHANGE = ("search", "export")
 
@@ -115,23 +120,68 @@ def judge_ranking(name: str, settings: FidelitySettings, *, dry_run: bool, say: 
         say(f"report: {report_path(run)}")
 
 
-def report_path(run: Run) -> Path:
-    """Write the report of the search that `run` is seen through; return where it is.
+def report_path(run: Run, *, own: "Sequence[Asked]" = ()) -> Path:
+    """Write the report of the search that `run` is seen through, `own` networks beside its front; where it is.
 
     The recipe's own search has report.html; a further one report-<its name>.html.
     """
-    own = run.folder.recipe().search.name
-    if run.recipe.search.name == own:
-        return run.report()
+    whole = run.folder.recipe().search.name
+    if run.recipe.search.name == whole:
+        return run.report(own=own)
     from nas.report import write_report
     from nas.reporting import report_data
 
     path = run.folder.report.with_name(f"report-{run.recipe.search.name}.html")
-    write_report(report_data(run), path)
+    write_report(report_data(run, own=own), path)
     return path
 
 
-def print_front(run: Run) -> None:
+def report_in_part(name: str, why: NasError) -> Path | None:
+    """Write the page of a run whose recipe cannot be read, for the reason `why`; `None` where there is no run."""
+    from nas.report import write_report
+    from nas.salvage import data_without_recipe, is_run_like
+
+    folder = next((path for path in (Path(name), Path("runs") / name) if path.is_dir()), None)
+    if folder is None or not is_run_like(folder):
+        return None
+    path = folder / "report.html"
+    write_report(data_without_recipe(folder, why), path)
+    return path
+
+
+def front_rows(run: Run, sort: str | None) -> tuple[list[dict[str, Any]], str]:
+    """The front of `run`, by the figure `sort` where it is given, and what is to be known of it.
+
+    Raises NasError where there is none, and for a figure that nothing on it has.
+    """
+    from nas.live import so_far
+
+    found = so_far(run)
+    rows = list(found.rows)
+    if not rows:
+        raise NasError(_no_front(run, found))
+    if sort is not None:
+        known = dict.fromkeys(name for row in rows for name in row["values"])
+        if sort not in known:
+            raise unknown_name("figure to sort by", sort, known)
+        rows.sort(key=lambda row: (row["values"].get(sort) is None, row["values"].get(sort) or 0.0))
+    note = "" if found.is_final else f"so far, of {len(found.evaluations)} evaluations: the search has not ended"
+    return rows, note
+
+
+def _no_front(run: Run, found: "SoFar") -> str:
+    """Why a run has no front, and what to do."""
+    count, limits = len(found.evaluations), run.recipe.search.limits
+    if not count:
+        return f"{run.path} has no front yet: `nas run {run.path} --resume` goes on with it"
+    told = ", ".join(f"{name} at most {most:g}" for name, most in limits.items())
+    return (
+        f"the front of {run.path} is empty: none of {count} architectures keeps every limit ({told}). Relax a limit in "
+        "a further search: `nas search RUN --set search.name=NAME --set search.limits.FIGURE=VALUE`"
+    )
+
+
+def print_front(run: Run, *, sort: str | None = None) -> None:
     """Print the front of `run` as a table on standard output; NasError when there is none yet."""
     from rich.console import Console
 
@@ -139,12 +189,63 @@ def print_front(run: Run) -> None:
     from nas.report.data import FrontEntry
     from nas.report.terminal import front_table
 
-    if not run.front:
-        raise NasError(f"{run.path} has no front yet: `nas run {run.path} --resume` goes on with it")
-    entries = [FrontEntry.from_json(entry) for entry in run.front]
+    rows, note = front_rows(run, sort)
     section = run.recipe.search
     console = Console(width=None if Console().is_terminal else 200)
-    shown = (*section.objectives, *figures_beside(run))
-    console.print(front_table(entries, shown, limits=section.limits, units=units(run)))
+    shown = tuple(dict.fromkeys((*section.objectives, *figures_beside(run), *([sort] if sort else []))))
+    table = front_table(
+        [FrontEntry.from_json(row) for row in rows],
+        shown,
+        limits=section.limits,
+        units=units(run),
+        knee_of=section.objectives,
+    )
+    console.print(table)
+    if note:
+        console.print(note)
     if run.views:
         console.print(f"of one target: --target {' or '.join(run.views)}")
+
+
+def explain(run: Run, arch: str | None, own: "Sequence[Asked]") -> str:
+    """The text on an evaluated architecture, and on networks of the user's own."""
+    from nas.own.marks import own_marks
+    from nas.report.explain import explain_text
+
+    texts = [] if arch is None else [run.explain(arch)]
+    for mark in own_marks(run, own):
+        assert mark.detail is not None
+        text = explain_text(mark.detail, values=mark.values, provenance=mark.provenance)
+        texts.append(f"{mark.words}\n{text}")
+    if not texts:
+        raise NasError("name an architecture by the start of its id, or a network of your own with --own")
+    return "\n".join(texts)
+
+
+def compare(named: Sequence[str], own: "Sequence[Asked]", output: Path | None, *, as_json: bool) -> Path:
+    """Print the fronts of several runs side by side and write their page; where it is."""
+    import json
+
+    from rich.console import Console
+
+    from nas.comparing import compare_runs
+    from nas.report.comparison_page import write_comparison
+    from nas.report.comparison_text import comparison_json, differences_table, points_table, summary_table
+
+    found = compare_runs(named, own=own)
+    console = Console(width=None if Console().is_terminal else 200)
+    if as_json:
+        console.out(json.dumps(comparison_json(found), indent=1), highlight=False)
+    else:
+        for table in (summary_table(found), points_table(found), differences_table(found)):
+            console.print(table)
+        for note in (*found.notes, *(mark.words for mark in found.marks)):
+            console.print(note, markup=False)
+    path = output or Path("runs") / f"compare-{'-'.join(_file_part(text) for text in named)}.html"
+    write_comparison(found, path)
+    return path
+
+
+def _file_part(text: str) -> str:
+    """A run's name as part of a file's name."""
+    return "-".join(part for part in Path(text.rstrip("/")).name.split(":") if part)

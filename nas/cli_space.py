@@ -25,7 +25,7 @@ def named_space(name: str, input_shape: str | None, classes: int | None, overrid
     """
     from nas.spaces import load_space
 
-    shape = None if input_shape is None else _shape(input_shape)
+    shape = None if input_shape is None else parse_shape(input_shape, option="--input")
     if not name.endswith(".toml"):
         options: dict[str, Any] = {}
         apply_overrides(options, overrides)
@@ -57,10 +57,11 @@ def _data_shape(task: "TaskSection") -> tuple[tuple[int, ...], int]:
     return data.input_shape, len(data.class_names)
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def parse_shape(text: str, *, option: str) -> tuple[int, ...]:
+    """Return the shape that `text`, "channels,height,width", says; NasError names the `option` it was given to."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) < 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise NasError(f"--input {text!r} must look like channels,height,width: 3,32,32")
+        raise NasError(f"{option} {text!r} must look like channels,height,width: 3,32,32")
     return tuple(int(part) for part in parts)
 
 

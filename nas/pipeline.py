@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.costs import Costs
 from nas.recipe import Recipe
-from nas.run_folder import RunFolder, read_json
+from nas.run_folder import RunFolder
 from nas.target_figures import DEVICE_FIGURES, split_name
 from search_spaces.errors import NasError, unknown_name
 from search_spaces.network import Network
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nas.devices import DeviceCosts, DeviceTables
     from nas.fidelity import Fidelity
     from nas.modules import Weights
+    from nas.own.marks import Asked
     from nas.runtimes.meter import Meter
     from nas.search.domain import Domain, Rows
     from nas.search.driver import SearchResult
@@ -70,6 +71,16 @@ class Run:
         self._given_evaluate = evaluate
         self._whole = whole
         self.started: float = time.monotonic() if whole is None else whole.started
+
+    def __repr__(self) -> str:
+        from nas.report.notebook import run_text
+
+        return run_text(self)
+
+    def _repr_html_(self) -> str:
+        from nas.report.notebook import run_html
+
+        return run_html(self)
 
     @property
     def path(self) -> Path:
@@ -441,10 +452,9 @@ class Run:
 
     def evaluations(self) -> "tuple[Evaluation, ...]":
         """Everything evaluated by the search when it last ended; nothing before."""
-        from nas.search.record import Evaluation
+        from nas.searching import saved_evaluations
 
-        rows = read_json(self.search_folder / "evaluations.json", default=[])
-        return tuple(Evaluation.from_json(row) for row in rows)
+        return saved_evaluations(self)
 
     @property
     def front(self) -> list[dict[str, Any]]:
@@ -453,32 +463,19 @@ class Run:
 
         return front_entries(self)
 
-    def report(self, *, notes: tuple[str, ...] = ()) -> Path:
-        """Write the report page anew, with `notes` at its top; its path."""
+    def report(self, *, notes: tuple[str, ...] = (), own: "Sequence[Asked]" = ()) -> Path:
+        """Write the report page anew, with `notes` at its top and `own` networks beside the front; its path."""
         from nas.report import write_report
         from nas.reporting import report_data
 
-        write_report(report_data(self, notes=notes), self.folder.report)
+        write_report(report_data(self, notes=notes, own=own), self.folder.report)
         return self.folder.report
 
     def explain(self, start: str) -> str:
         """What the evaluated architecture whose id begins with `start` is made of and costs, as text."""
-        from nas.choosing import find_evaluation
-        from nas.devices import units
-        from nas.report.data import FrontEntry
-        from nas.report.explain import explain_text
-        from nas.reporting import detail
+        from nas.reporting import explanation
 
-        found = find_evaluation(self, start)
-        entry = next((FrontEntry.from_json(e) for e in self.front if e["id"] == found.id), None)
-        return explain_text(
-            detail(self, found.architecture),
-            picks=found.architecture.values,
-            entry=entry,
-            values=found.values,
-            provenance=found.provenance,
-            units=units(self),
-        )
+        return explanation(self, start)
 
     def export(self, start: str | None = None, formats: Sequence[str] | None = None) -> list[Path]:
         """Write architectures as folders of their own: the one whose id begins with `start`, or the recipe's choice."""

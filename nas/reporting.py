@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from nas.choosing import front_entries
+from nas.live import SoFar, so_far
 from nas.report import (
     ArchitectureDetail,
-    EvaluatedPoint,
     FrontEntry,
     HoldoutRow,
     HypervolumeHistory,
@@ -22,6 +21,7 @@ from nas.report import (
 )
 from nas.report.explored import Explored, Floats
 from nas.run_folder import read_json
+from nas.salvage import Salvage, evaluated_point
 from predictors.kernels import Fusion, Kernel, kernel_nodes
 from search_spaces.errors import NasError
 from search_spaces.merging import merged
@@ -29,6 +29,7 @@ from search_spaces.network import Network
 from search_spaces.space import Architecture
 
 if TYPE_CHECKING:
+    from nas.own.marks import Asked
     from nas.pipeline import Run
     from nas.search.record import Evaluation
     from predictors.target import Target
@@ -44,60 +45,101 @@ def report_data(
     notes: tuple[str, ...] = (),
     explored: Explored | None = None,
     architectures: tuple[ArchitectureDetail, ...] | None = None,
+    own: "Sequence[Asked]" = (),
+    whole: bool = True,
 ) -> ReportData:
     """Everything the page shows of `run`; parts that do not exist yet are left empty.
 
     `explored` and `architectures` stand for what `explored_space` and `details` would find, for a caller that has them.
+    `own` are networks of the user's own, drawn beside the front. Without `whole`, what takes long is left out:
+    operators, importances, the whole space. What cannot be read is left out too, and a note says so.
+
+    Raises NasError where an own network cannot be loaded or traced.
     """
     from nas.devices import figures_beside, units
     from nas.fidelity.study import kept_fidelity
     from nas.margins import kept_margins
+    from nas.own.marks import own_marks
     from nas.report.measured import device_of, kernel_grids
     from nas.search.importance import importances
     from nas.warm import notes as warm_notes
 
-    recipe, evaluations = run.recipe, run.evaluations()
-    front = tuple(
-        FrontEntry.from_json(entry, export_folder=_export_folder(run, str(entry["id"]))) for entry in front_entries(run)
-    )
-    target = _target(run)
-    return ReportData(
+    recipe, salvage = run.recipe, Salvage()
+    found = salvage.part("what the search found", lambda: so_far(run), SoFar())
+    evaluations, front = found.evaluations, _with_exports(run, found.front)
+    target = salvage.part("the target", lambda: _target(run), None)
+    if architectures is None and whole:
+        architectures = salvage.part("operators", lambda: _architectures(run, front, evaluations), ())
+    if explored is None and whole:
+        explored = salvage.part("the whole space", lambda: explored_space(run, evaluations), None)
+    matter: Mapping[str, Mapping[str, float]] = {}
+    if whole:
+        matter = salvage.part("importances", lambda: importances(evaluations, recipe.search.objectives), {})
+    margins = salvage.part("the limits' margins", lambda: kept_margins(run), ())
+    data = ReportData(
         name=recipe.name,
         run=str(run.path),
         objectives=recipe.search.objectives,
         limits=recipe.search.limits,
-        evaluations=tuple(
-            EvaluatedPoint(
-                e.number,
-                e.id,
-                e.fingerprint,
-                e.architecture.values,
-                e.values,
-                e.provenance,
-                e.feasible,
-                e.proposer,
-                e.seconds,
-            )
-            for e in evaluations
-        ),
+        evaluations=tuple(map(evaluated_point, evaluations)),
         front=front,
-        hypervolume=_hypervolume(run),
-        importances=importances(evaluations, recipe.search.objectives),
-        training=_training(run),
-        predictor=_predictor(run),
-        fidelity=kept_fidelity(run.path),
-        architectures=_architectures(run, front, evaluations) if architectures is None else architectures,
-        explored=explored_space(run, evaluations) if explored is None else explored,
+        hypervolume=salvage.part("the hypervolume", lambda: _hypervolume(run, found), HypervolumeHistory()),
+        importances=matter,
+        training=salvage.part("the training", lambda: _training(run), ()),
+        predictor=salvage.part("the predictor", lambda: _predictor(run), None),
+        fidelity=salvage.part("the ranking's fidelity", lambda: kept_fidelity(run.path), None),
+        architectures=architectures or (),
+        explored=explored,
         device=None if target is None else device_of(target),
         kernels=() if target is None else kernel_grids(target),
-        stages=tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items()),
+        stages=salvage.part("the stages", lambda: _stages(run), ()),
         recipe_toml=run.asked.to_toml(),
-        environment=run.folder.environment(),
+        environment=salvage.part("the environment", run.folder.environment, {}),
         units=units(run),
         beside=figures_beside(run),
-        targets=_targets(run),
-        notes=(*notes, *warm_notes(run)),
-        margins=tuple(f"The limit of {margin.text()}." for margin in kept_margins(run)),
+        targets=salvage.part("the targets' fronts", lambda: _targets(run), ()),
+        margins=tuple(f"The limit of {margin.text()}." for margin in margins),
+        marks=own_marks(run, own) if own else (),
+    )
+    more = (*salvage.part("warm starts", lambda: warm_notes(run), ()), *_state_notes(run, found))
+    return replace(data, notes=(*notes, *more, *salvage.notes))
+
+
+def _with_exports(run: "Run", front: Sequence[FrontEntry]) -> tuple[FrontEntry, ...]:
+    return tuple(replace(entry, export_folder=_export_folder(run, entry.id)) for entry in front)
+
+
+def _stages(run: "Run") -> tuple[StageTime, ...]:
+    return tuple(StageTime(name, state["seconds"], state["state"]) for name, state in run.folder.state().items())
+
+
+def _state_notes(run: "Run", found: SoFar) -> tuple[str, ...]:
+    """That the search has not ended, where it has not."""
+    if found.is_final:
+        return ()
+    count = len(found.evaluations)
+    words = f"{count} architectures are evaluated so far" if count else "nothing is evaluated yet"
+    return (
+        f"The search has not ended, or was stopped: {words}. The front is what none of them dominates, neither tested "
+        f"nor measured again. `nas run {run.path} --resume` goes on where it stopped.",
+    )
+
+
+def explanation(run: "Run", start: str) -> str:
+    """What the evaluated architecture whose id begins with `start` is made of and costs, as text."""
+    from nas.choosing import find_evaluation
+    from nas.devices import units
+    from nas.report.explain import explain_text
+
+    chosen = find_evaluation(run, start)
+    entry = next((entry for entry in so_far(run).front if entry.id == chosen.id), None)
+    return explain_text(
+        detail(run, chosen.architecture),
+        picks=chosen.architecture.values,
+        entry=entry,
+        values=chosen.values,
+        provenance=chosen.provenance,
+        units=units(run),
     )
 
 
@@ -105,15 +147,12 @@ def _targets(run: "Run") -> tuple[TargetFront, ...]:
     """The front of each of several targets, and what the target is."""
     found = []
     for name, view in run.views.items():
-        entries = [
-            FrontEntry.from_json(entry, export_folder=_export_folder(view, str(entry["id"])))
-            for entry in front_entries(view)
-        ]
+        entries = _with_exports(view, so_far(view).front)
         section, words = view.recipe.search, ""
         if view.wants_target and view.target_file.is_file():
             who = view.target.identity
             words = f"{who.device_name}, {who.software}, {who.precision}, batch {who.batch}, {view.target.provenance}."
-        found.append(TargetFront(name, words, section.objectives, section.limits, tuple(entries)))
+        found.append(TargetFront(name, words, section.objectives, section.limits, entries))
     return tuple(found)
 
 
@@ -209,7 +248,9 @@ def _export_folder(run: "Run", identity: str) -> str | None:
     return f"exports/{identity}" if folder.is_dir() else None
 
 
-def _hypervolume(run: "Run") -> HypervolumeHistory:
+def _hypervolume(run: "Run", so_far: SoFar) -> HypervolumeHistory:
+    if so_far.history is not None:
+        return HypervolumeHistory(so_far.history.search, so_far.history.random, reference=so_far.history.reference)
     found = read_json(run.search_folder / "front.json", default={}).get("hypervolume")
     if not found:
         return HypervolumeHistory()

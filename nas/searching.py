@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nas.devices import ready_views
+from nas.run_folder import read_json
 from nas.search.record import Evaluation
+from search_spaces.errors import NasError
 from search_spaces.files import write_json
 
 if TYPE_CHECKING:
@@ -40,6 +42,18 @@ def search_run(run: "Run") -> "SearchResult":
 def save_evaluations(run: "Run", evaluations: Sequence[Evaluation]) -> None:
     """Write what the search of `run` evaluated beside its trials."""
     write_json(run.search_folder / EVALUATIONS, [evaluation.to_json() for evaluation in evaluations])
+
+
+def saved_evaluations(run: "Run") -> tuple[Evaluation, ...]:
+    """What `save_evaluations` wrote last, nothing before; NasError where it is not what this version writes."""
+    path = run.search_folder / EVALUATIONS
+    try:
+        return tuple(Evaluation.from_json(row) for row in read_json(path, default=[]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise NasError(
+            f"{path} was written by another version of this project, or is damaged ({type(error).__name__}: {error}): "
+            f"move it away, and `nas search {run.path}` writes it again from the search's record"
+        ) from error
 
 
 def _search(run: "Run") -> "SearchResult":

@@ -25,7 +25,13 @@ def network_costs(
 
     Of a network whose convolutions merge (`search_spaces.merging`), the figures are those of the merged one.
     """
-    network = merged(network).network
+    return costs_as_run(merged(network).network, latency=latency, energy=energy)
+
+
+def costs_as_run(
+    network: Network, *, latency: LatencyModel | None = None, energy: EnergyModel | None = None
+) -> dict[str, float]:
+    """The same of a network in the form it has."""
     total = count_network(network).total
     values = {name: float(value) for name, value in total.items()}
     values["energy_relative"] = energy_relative(total["macs"], total["moved_elements"])

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from search_spaces.network import Network
+from search_spaces.opaque import Opaque
 from search_spaces.operators import (
     VALUE_BYTES,
     BatchNorm,
@@ -88,7 +89,7 @@ def _storages(network: Network) -> list[int]:
     """Per node, the node whose storage holds its output."""
     storage: list[int] = []
     for i, node in enumerate(network.nodes):
-        is_view = isinstance(node.op, (Flatten, Slice, Dropout))
+        is_view = isinstance(node.op, (Flatten, Slice, Dropout)) or (isinstance(node.op, Opaque) and node.op.is_view)
         storage.append(storage[node.inputs[0]] if is_view else i)
     return storage
 

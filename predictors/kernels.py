@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search_spaces.network import Network
+from search_spaces.opaque import Opaque
 from search_spaces.operators import (
     Activation,
     Add,
@@ -140,7 +141,7 @@ def kernel_of(
 
     `producer_ops` are the operators (or their classes) that made the node's inputs, in order.
     """
-    if isinstance(op, (Input, Flatten, Dropout)):
+    if isinstance(op, (Input, Flatten, Dropout)) or (isinstance(op, Opaque) and op.is_view):
         return None
     if fusion != "none" and _merged(op, producer_ops, fusion):
         return None

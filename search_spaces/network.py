@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.display import network_html, network_text
 from search_spaces.operators import Add, Input, Layout, Operator, Shape, Weight
 from search_spaces.reversible import Chain, chains_of
 
@@ -61,6 +62,12 @@ class Network:
     outputs: tuple[tuple[str, int], ...]
     scopes: tuple[Scope, ...]
     training_only: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return network_text(self)
+
+    def _repr_html_(self) -> str:
+        return network_html(self)
 
     @cached_property
     def index(self) -> Mapping[str, int]:

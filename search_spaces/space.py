@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search_spaces.builder import NetworkBuilder, Pick, Tensor, Value
+from search_spaces.display import architecture_html, architecture_text
 from search_spaces.errors import InvalidArchitecture, SpaceError
 from search_spaces.merging import merged
 from search_spaces.network import Network
@@ -58,6 +59,12 @@ class Architecture:
 
     def __getitem__(self, name: str) -> Value:
         return self.values[name]
+
+    def __repr__(self) -> str:
+        return architecture_text(self)
+
+    def _repr_html_(self) -> str:
+        return architecture_html(self)
 
 
 @dataclass(frozen=True)

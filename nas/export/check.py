@@ -126,7 +126,7 @@ def onnx_model(model: "nn.Module", network: Network, weights: "Weights") -> Onnx
     import torch
 
     try:
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 model,
                 (sample_inputs(network, count=2).float(),),
@@ -158,7 +158,7 @@ def _name_outputs(graph: Any, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _quiet() -> "Iterator[None]":
+def quiet() -> "Iterator[None]":
     """Keep the exporter's remarks off the terminal."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from search_spaces.opaque import Opaque
 from search_spaces.operators import (
     Activation,
     Add,
@@ -102,6 +103,8 @@ def operator_text(op: Operator, shapes: tuple[Shape, ...]) -> str:
         return f"conv {op.kernel} along channels"
     if isinstance(op, Slice):
         return f"channels {op.start} to {op.start + op.channels - 1}"
+    if isinstance(op, Opaque):
+        return op.what
     return _PLAIN.get(type(op), op.label)
 
 

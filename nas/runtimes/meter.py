@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nas.console import Step
@@ -52,12 +52,11 @@ class Meter:
     def latency(self, network: Network, weights: Weights | None = None, *, seconds: float = 0.3) -> Measurement:
         """Latency of one inference; random weights, in the form that is used, unless `weights` are given."""
         network = merged(network).network if weights is None else network
-        return repeat(
-            self.engine.prepare(network, weights, setting=self.setting),
-            seconds=seconds,
-            single_thread=self.single_thread,
-            reference=self.reference,
-        ).summary()
+        return self.timed(self.engine.prepare(network, weights, setting=self.setting), seconds=seconds)
+
+    def timed(self, run: Callable[[], None], *, seconds: float = 0.3) -> Measurement:
+        """Latency of `run()`, one inference in this meter's setting, of whatever made it."""
+        return repeat(run, seconds=seconds, single_thread=self.single_thread, reference=self.reference).summary()
 
     def latencies(
         self, networks: Sequence[Network], *, seconds: float = 0.3, rounds: int = ROUNDS, step: Step | None = None

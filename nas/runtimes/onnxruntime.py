@@ -39,6 +39,14 @@ def measure_ms(
     ).summary()
 
 
+def prepare_model(model: bytes, *, setting: Setting) -> Callable[[], None]:
+    """Return a function that runs one inference of a float32 ONNX model, in the setting's precision, on random input.
+
+    The model's batch size is its own.
+    """
+    return _runner(_session(_in_precision(model, setting), _options(setting), setting))
+
+
 class OnnxRuntime:
     """ONNX Runtime on the CPU (or CUDA where its GPU build is installed), for networks in `precision`."""
 
@@ -101,7 +109,10 @@ class OnnxRuntime:
 
 def _model(network: Network, weights: Weights | None, setting: Setting) -> bytes:
     """The network as a model in the setting's precision."""
-    model = network_to_onnx(network, weights, batch=setting.batch)
+    return _in_precision(network_to_onnx(network, weights, batch=setting.batch), setting)
+
+
+def _in_precision(model: bytes, setting: Setting) -> bytes:
     if setting.precision == "fp32":
         return model
     from nas.runtimes.precision import halved, quantised

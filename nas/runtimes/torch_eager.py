@@ -1,12 +1,13 @@
 """Eager PyTorch: every operator is a kernel of its own."""
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.modules import TORCH, Mode, execute
 from nas.runtimes.base import Profile, Setting, Weights, check_precision
@@ -15,6 +16,7 @@ from nas.runtimes.timing import Reference, repeat
 from predictors.kernels import Fusion, kernel_nodes
 from search_spaces.errors import NasError
 from search_spaces.network import Network
+from search_spaces.operators import Shape
 
 KERNEL_SHARE = 0.5
 MODE = Mode(zeros_applied=True)
@@ -122,9 +124,32 @@ def tensors_of(network: Network, weights: Weights | None, setting: Setting) -> T
 
 def random_input(network: Network, setting: Setting) -> Tensor:
     """A batch of standard normal input [batch, channels, *spatial]."""
+    return _random(network.input.shape, setting)
+
+
+def _random(shape: Shape, setting: Setting) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    shape = (setting.batch, *network.input.shape)
-    return torch.randn(shape, generator=generator).to(setting.device, DTYPES[setting.precision])
+    return torch.randn((setting.batch, *shape), generator=generator).to(setting.device, DTYPES[setting.precision])
+
+
+def prepare_module(
+    module: nn.Module, input_shape: Shape, *, setting: Setting, compiled: bool = False
+) -> Callable[[], None]:
+    """Return a function that runs one inference of any module on random input of `input_shape` (channels, *spatial).
+
+    The module is copied to the setting's device and precision; `compiled` by `torch.compile`, at the first call.
+    """
+    check_precision("torch", setting, PRECISIONS)
+    own = copy.deepcopy(module).eval().to(setting.device, DTYPES[setting.precision])
+    called = torch.compile(own, dynamic=False) if compiled else own
+    x = _random(input_shape, setting)
+
+    def run() -> None:
+        with threads_of(setting), torch.inference_mode():
+            called(x)
+            wait(setting)
+
+    return run
 
 
 def wait(setting: Setting) -> None:

@@ -130,10 +130,14 @@ def knee(front: Sequence[FrontMember], objectives: Sequence[str]) -> FrontMember
     """The member farthest below the plane through the ends of the front, each objective scaled to [0, 1]."""
     if not front:
         return None
-    values = points([member.evaluation for member in front], objectives)
+    return front[knee_place(points([member.evaluation for member in front], objectives))]
+
+
+def knee_place(values: Floats) -> int:
+    """Which of the points [n, n_objectives] of a front its knee is: the least sum of objectives scaled to [0, 1]."""
     spread = values.max(0) - values.min(0)
     scaled = (values - values.min(0)) / np.where(spread > 0, spread, 1.0)
-    return front[int(np.argmin(scaled.sum(1)))]
+    return int(np.argmin(scaled.sum(1)))
 
 
 def write_front(

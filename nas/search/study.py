@@ -68,6 +68,13 @@ class Header:
     identity: str
     probes: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Header":
+        """The header that a study carries."""
+        data = json.loads(text)
+        slots = tuple((str(name), tuple(options)) for name, options in data.pop("slots"))
+        return cls(objectives=tuple(data.pop("objectives")), slots=slots, **data)
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -143,7 +150,7 @@ class StudyRecord:
         # Asked after the trials are read: a driver shows its presence before it writes its first trial.
         alive = frozenset[int]() if self._presence is None else self._presence.alive()
         for trial in trials:
-            if not {"number", "proposer", "architecture"} <= trial.user_attrs.keys():
+            if not is_proposal(trial):
                 continue
             recorded = self._read(trial, alive)
             known = found.get(recorded.proposal.key)
@@ -156,7 +163,7 @@ class StudyRecord:
         trial_id = trial._trial_id
         if trial_id in self._ended:
             return self._ended[trial_id]
-        recorded = self._recorded(trial)
+        recorded = recorded_of(trial, self._header)
         if trial.state.is_finished():
             self._ended[trial_id] = recorded
             return recorded
@@ -269,28 +276,6 @@ class StudyRecord:
             self._mine[proposal.key] = trial_id
         return True
 
-    def _recorded(self, trial: "FrozenTrial") -> Recorded:
-        from optuna.trial import TrialState
-
-        attributes = trial.user_attrs
-        figures = {name: float(value) for name, value in attributes.items() if name not in RESERVED}
-        proposal = Proposal(
-            number=int(attributes["number"]),
-            proposer=str(attributes["proposer"]),
-            row=tuple(int(trial.params[name]) for name, _ in self._header.slots),
-            architecture=Architecture.of(attributes["architecture"]),
-            id=str(attributes["id"]),
-            fingerprint=str(attributes["fingerprint"]),
-            figures=figures,
-            seed=int(attributes["seed"]),
-            skipped=tuple(tuple(map(int, row)) for row in attributes.get("skipped", ())),
-        )
-        if trial.state != TrialState.COMPLETE:
-            return Recorded(proposal, None, attributes.get("failure"))
-        told = dict(zip(self._header.objectives, map(float, trial.values), strict=True))
-        seconds, cached = float(attributes.get("seconds", 0.0)), bool(attributes.get("cached", False))
-        return Recorded(proposal, {**figures, **told}, None, seconds, cached)
-
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
@@ -311,6 +296,35 @@ class StudyRecord:
                 f"the study {self._place} cannot be written: {innermost(error)}. What was recorded before is intact: "
                 "make room, or mend the disk or the database, then continue with --resume"
             ) from error
+
+
+def recorded_of(trial: "FrozenTrial", header: Header) -> Recorded:
+    """The proposal that `trial` is about, with its outcome."""
+    from optuna.trial import TrialState
+
+    attributes = trial.user_attrs
+    figures = {name: float(value) for name, value in attributes.items() if name not in RESERVED}
+    proposal = Proposal(
+        number=int(attributes["number"]),
+        proposer=str(attributes["proposer"]),
+        row=tuple(int(trial.params[name]) for name, _ in header.slots),
+        architecture=Architecture.of(attributes["architecture"]),
+        id=str(attributes["id"]),
+        fingerprint=str(attributes["fingerprint"]),
+        figures=figures,
+        seed=int(attributes["seed"]),
+        skipped=tuple(tuple(map(int, row)) for row in attributes.get("skipped", ())),
+    )
+    if trial.state != TrialState.COMPLETE:
+        return Recorded(proposal, None, attributes.get("failure"))
+    told = dict(zip(header.objectives, map(float, trial.values), strict=True))
+    seconds, cached = float(attributes.get("seconds", 0.0)), bool(attributes.get("cached", False))
+    return Recorded(proposal, {**figures, **told}, None, seconds, cached)
+
+
+def is_proposal(trial: "FrozenTrial") -> bool:
+    """Whether `trial` was written by a search of this project."""
+    return {"number", "proposer", "architecture"} <= trial.user_attrs.keys()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The live page: a run's report, served to a browser while the run goes on."""
