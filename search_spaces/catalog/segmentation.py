@@ -15,12 +15,22 @@ DILATION_SETS = ("1,1,1,1", "1,2,3,4", "1,2,3,5")
 LEVELS = 4
 
 
-def _encoder(name: str, input_shape: tuple[int, ...], options: Mapping[str, Any]) -> SearchSpace:
+def _encoder(name: str, input_shape: tuple[int, ...], options: Mapping[str, Any] | None) -> SearchSpace:
     from search_spaces.catalog import CATALOG
+
+    if options is None:
+        options = _mobile_options(input_shape[1]) if name == "mobile" else {}
 
     if name not in CATALOG:
         raise unknown_name("encoder", name, CATALOG)
     return CATALOG[name](input_shape, 2, **options)
+
+
+def _mobile_options(size: int) -> dict[str, Any]:
+    """A mobile encoder of four halvings from the stem on, five for images of 64 pixels and more."""
+    widths = ((16, 24), (24, 32), (32, 48, 64), (64, 96))
+    strides = (2 if size >= 64 else 1, 2, 2, 2)
+    return {"resolutions": (size,), "stem_stride": 2, "widths": widths, "strides": strides}
 
 
 def _maps(net: NetworkBuilder, encoder: SearchSpace, pick: Pick) -> list[Tensor]:
@@ -52,11 +62,11 @@ def macmd(
 ) -> SearchSpace:
     """MACMD's decoder over the four coarsest maps of an encoder, for images of shape (channels, height, width).
 
-    Varied: what the encoder's space varies (`encoder` is a catalogue name, its options follow), the dilations of the
+    Varied: what the encoder's space varies (`encoder` is a catalogue name, its options follow; unset: those that suit a mobile one), the dilations of the
     gates of each map ("1,2,3,5"), the depthwise kernel of each upward block and the width of the last map. Widths of
     the encoder's four maps are multiples of 16. With deep supervision, two coarser maps answer too while training.
     """
-    space = _encoder(encoder, input_shape, encoder_options or {})
+    space = _encoder(encoder, input_shape, encoder_options)
 
     def function(net: NetworkBuilder, pick: Pick) -> Mapping[str, Tensor]:
         maps = _maps(net, space, pick)
