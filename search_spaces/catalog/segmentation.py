@@ -62,9 +62,10 @@ def macmd(
 ) -> SearchSpace:
     """MACMD's decoder over the four coarsest maps of an encoder, for images of shape (channels, height, width).
 
-    Varied: what the encoder's space varies (`encoder` is a catalogue name, its options follow; unset: those that suit a mobile one), the dilations of the
-    gates of each map ("1,2,3,5"), the depthwise kernel of each upward block and the width of the last map. Widths of
-    the encoder's four maps are multiples of 16. With deep supervision, two coarser maps answer too while training.
+    Varied: what the encoder's space varies, the dilations of the gates of each map ("1,2,3,5"), the depthwise kernel of
+    each upward block and the width of the last map. `encoder` is a name of the catalogue, `encoder_options` its
+    arguments (unset: those that suit a mobile encoder); its four coarsest maps halve each other, and their widths are
+    multiples of 4. With deep supervision, two coarser maps answer too while training.
     """
     space = _encoder(encoder, input_shape, encoder_options)
 
