@@ -113,6 +113,7 @@ def browser(*, graphics: bool = False) -> Iterator[Browser]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = webdriver.Chrome(options=options, service=service.Service(shutil.which("chromedriver")))
         driver.set_script_timeout(PATIENCE_S)
+        driver.command_executor.client_config.timeout = 5 * PATIENCE_S
         try:
             yield Browser(driver)
         finally:
