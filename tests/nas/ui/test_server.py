@@ -34,7 +34,7 @@ class Served:
         self, path: str, *, method: str = "GET", body: str | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of the answer to a request, whose path is sent as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.rules.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.rules.port, timeout=900)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
