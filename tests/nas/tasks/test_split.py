@@ -17,7 +17,7 @@ def test_split_is_a_partition_of_the_right_size() -> None:
     assert part.tolist() == sorted(part.tolist())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(2, 40), min_size=2, max_size=6),
     st.floats(0.05, 0.9),
