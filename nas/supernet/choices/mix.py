@@ -11,7 +11,7 @@ from nas.modules import TORCH, Mode, Weights
 from nas.supernet.choices.alternatives import Alternatives, Branch
 from nas.supernet.weights import Supernet
 from search_spaces.network import Network, Node
-from search_spaces.operators import BatchNorm, Conv, InstanceNorm, LayerNorm, Linear
+from search_spaces.operators import BatchNorm, Conv, GroupNorm, InstanceNorm, LayerNorm, Linear
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Mix:
         weights = supernet.weights_for(branch.network)
         for i in branch.nodes:
             node = branch.network.nodes[i]
-            if isinstance(node.op, (BatchNorm, InstanceNorm, LayerNorm)):
+            if isinstance(node.op, (BatchNorm, GroupNorm, InstanceNorm, LayerNorm)):
                 plain = weights[node.weights_path]
                 weights[node.weights_path] = {
                     "weight": torch.ones_like(plain["weight"]),
