@@ -50,7 +50,7 @@ function draw() {
     font: { color: colour("ink"), size: 13 }, legend: { orientation: "h", y: 1.08 }, hovermode: "closest",
     xaxis: axis(x), yaxis: axis(y),
   };
-  Plotly.react("fronts", [...fronts(x, y), ...marks(x, y)], layout, { responsive: true, displaylogo: false });
+  Plotly.react("fronts", [...fronts(x, y), ...marks(x, y)], layout, { responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover" });
   const missing = compared.marks.filter((mark) => mark.values[x] === null || mark.values[y] === null).map((mark) => mark.name);
   say(missing.length ? `Not drawn, since one of these figures is not known: ${missing.join(", ")}.` : "");
 }

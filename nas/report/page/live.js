@@ -20,7 +20,7 @@ async function asked(address, request) {
   return answer.json();
 }
 
-async function look() {
+async function hear() {
   const now = await asked("status");
   news.textContent = now.words;
   if (live.version !== now.version) {
@@ -35,7 +35,7 @@ async function follow() {
   let pause = LOOK_MS;
   if (!document.hidden) {
     try {
-      await look();
+      await hear();
     } catch (error) {
       news.textContent = `The server does not answer (${error.message}); the page shows what it knew last.`;
       pause = LOST_MS;

@@ -67,8 +67,12 @@ function drawRuled() {
   const rows = Object.entries(found.kept).map(([figure, kept_]) => [limit(figure), percent(kept_), percent(1 - kept_)]);
   const bars = ([, options_]) => el("div", { class: "values" }, ...options_.filter(([, value]) => value !== null).map(([option, value]) => (
     el("span", { class: "value", style: `--share:${Math.round(100 * value)}%` }, el("b", {}, option), ` ${percent(value, 0)}`))));
-  holder.replaceChildren(
-    tableOf(["Limit", "Kept by", "Ruled out"], rows, [1, 2], "What the limits rule out"),
+  holder.replaceChildren(tableOf(["Limit", "Kept by", "Ruled out"], rows, [1, 2], "What the limits rule out"));
+  if (!found.allowed.length) {
+    holder.append(el("p", {}, "No option is ruled out more often than another."));
+    return;
+  }
+  holder.append(
     el("p", {}, `Share of the ${found.count.toLocaleString("en-US")} sampled architectures with each option that keeps all limits, where it differs most:`),
     el("div", { class: "scroll wide", tabindex: 0, role: "region", "aria-label": "Options that keep the limits" },
       tableOf(["Choice", "Options, and the share of architectures with them that keep all limits"], found.allowed.map((row) => [row[0], bars(row)]), [], "Options under the limits")),

@@ -232,6 +232,17 @@ def test_scripts_put_no_markup_together(script: str) -> None:
         assert risky not in text
 
 
+@pytest.mark.parametrize("scripts", [(*SCRIPTS, START, "live.js"), ("base.js", "comparison.js")])
+def test_scripts_that_share_a_page_share_no_name(scripts: tuple[str, ...]) -> None:
+    import nas.report
+
+    folder = Path(nas.report.__file__).parent / "page"
+    named = re.compile(r"^(?:(?:async )?function\*? ?|const |let |class )(\w+)", re.MULTILINE)
+    names = [name for script in scripts for name in named.findall((folder / script).read_text(encoding="utf-8"))]
+    assert len(names) > 5
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
+
+
 EMPTY_WORDS = (
     "No architecture has been evaluated yet",
     "No limits were set",
