@@ -95,7 +95,8 @@ class Doing:
     """What a run does now, as its log tells.
 
     title: of the step under way; empty where there is none. share: of it that is done. left: how long it still
-    takes, as text. note: its last figures. since_s: seconds since it was last heard of.
+    takes, as text. note: its last figures. since_s: seconds since it was last heard of. after: the step that ended
+    last, where the next has not begun.
     """
 
     title: str = ""
@@ -103,6 +104,7 @@ class Doing:
     left: str = ""
     note: str = ""
     since_s: float | None = None
+    after: str = ""
 
     @property
     def is_silent(self) -> bool:
@@ -112,7 +114,7 @@ class Doing:
     def text(self) -> str:
         """In a sentence."""
         if not self.title:
-            return "Nothing is under way."
+            return f"Getting ready, after {self.after}." if self.after else "Nothing is under way."
         if self.is_silent:
             ago = "" if self.since_s is None else f" for {duration(self.since_s)}"
             return f"Last seen {self.title}, but nothing was heard{ago}: it may have been stopped."
@@ -135,6 +137,8 @@ def doing(folder: Path, *, now: datetime | None = None) -> Doing:
         title, share, left, _, over, note = step.groups()
         if not over:
             found = Doing(title, int(share) / 100 if share else None, left or "", note or "", age)
+        elif age <= SILENT_SECONDS and not (folder / "report.html").exists():
+            found = Doing(since_s=age, after=title)
         break
     return found or Doing()
 

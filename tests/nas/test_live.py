@@ -121,4 +121,8 @@ def test_between_steps_and_without_a_log_nothing_is_done(tmp_path: Path) -> None
     assert doing(tmp_path).text() == "Nothing is under way."
     (tmp_path / "log.txt").write_text("\n".join(LOG.splitlines()[:2]) + "\nhalf a li")
     assert doing(tmp_path).text() == "Nothing is under way."
+    soon = datetime.fromisoformat(LOG.splitlines()[1][:19])
+    assert doing(tmp_path, now=soon).text().startswith("Getting ready, after ")
+    (tmp_path / "report.html").touch()
+    assert doing(tmp_path, now=soon).text() == "Nothing is under way."
     shutil.rmtree(tmp_path)
