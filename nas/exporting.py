@@ -34,6 +34,7 @@ def _export(run: "Run", evaluation: "Evaluation", formats: Sequence[str]) -> Pat
     from nas.export.folder import export_network
     from nas.export.source import Normalisation
     from nas.modules import execute
+    from nas.tasks.protocol import class_output
 
     network = run.network(evaluation.architecture)
     weights = _weights(run, network)
@@ -60,7 +61,7 @@ def _export(run: "Run", evaluation: "Evaluation", formats: Sequence[str]) -> Pat
         figures=figures,
         provenance=provenance,
         normalisation=Normalisation(run.task.mean, run.task.std) if data is not None else None,
-        class_names=data.class_names if data is not None else (),
+        class_names=data.class_names if data is not None and class_output(run.task) is None else (),
         note=data.note if data is not None else "",
         formats=formats,
         reference=reference,

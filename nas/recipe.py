@@ -143,7 +143,7 @@ class TaskSection(_Section):
     name: Annotated[Text, AfterValidator(_task_name)] = "classification"
     """The kind of task."""
     data: Place = "digits"
-    """"digits", a path (folder, tar, .npz, IDX) or "module:function" returning torch datasets."""
+    """"digits", "synthetic_people", a path (folder, tar, .npz, IDX) or "module:function" returning torch datasets."""
     classes: Count | None = None
     """How many classes; unset: as the data says."""
     size: Annotated[tuple[Count, ...] | None, BeforeValidator(_tuple)] = None

@@ -1,6 +1,6 @@
 """One step of training: the lessons that a rule gives, and the gradients that follow from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from nas.supernet.choices.mix import Mix
 from nas.supernet.distillation import Distillation, soft_labels
 from nas.supernet.subnets import Subnet
 from nas.supernet.weights import Supernet
-from nas.tasks.protocol import Batch, loss_of
+from nas.tasks.protocol import Batch, class_output, loss_of
 
 
 class Judge(Protocol):
@@ -94,7 +94,7 @@ class Teaching:
             if not np.isfinite(value):
                 return value, ()
             _weighted(loss, first.labels).backward()  # type: ignore[no-untyped-call]
-            soft = output.detach().softmax(1) if any(lesson.soft for lesson in others) else None
+            soft = self._taught(outputs).detach().softmax(1) if any(lesson.soft for lesson in others) else None
             if report:
                 outcomes.append(self._outcome(first, output.detach(), target))
             del output, outputs, loss
@@ -103,7 +103,7 @@ class Teaching:
                 answer = next(iter(answers.values()))
                 terms = []
                 if lesson.soft and soft is not None:
-                    terms.append(_weighted(self.distil(answer, soft), lesson.soft))
+                    terms.append(_weighted(self.distil(self._taught(answers), soft), lesson.soft))
                 if lesson.labels:
                     labels = loss_of(self.task, answers, target, label_smoothing=self.label_smoothing)
                     terms.append(_weighted(labels, lesson.labels))
@@ -112,6 +112,11 @@ class Teaching:
                 total = terms[0] if len(terms) == 1 else torch.stack(terms).sum()
                 total.backward()  # type: ignore[no-untyped-call]
         return value, tuple(outcomes)
+
+    def _taught(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """The output with a channel for each class, from which others learn; without one of a name, the first."""
+        name = class_output(self.task)
+        return outputs[name] if name in outputs else next(iter(outputs.values()))
 
     def _outcome(self, lesson: Lesson, answer: Tensor, target: Tensor) -> Outcome:
         with torch.no_grad():

@@ -9,6 +9,7 @@ from search_spaces.errors import NasError, unknown_name
 
 TASKS = {
     "classification": "nas.tasks.classification:classification",
+    "reidentification": "nas.tasks.reidentification:reidentification",
     "segmentation": "nas.tasks.segmentation:segmentation",
 }
 """Kinds of task: name -> "module:function" of the builder, imported when asked for."""
@@ -45,6 +46,10 @@ def task_data(
         from nas.tasks.masks import load_masks
 
         return load_masks(source, size=size, classes=classes, advance=advance)
+    if name == "reidentification":
+        from nas.tasks.people import load_people
+
+        return load_people(source, size=_planar(size), advance=advance)
     from nas.tasks.data import load_data
 
     return load_data(source, cache=cache, size=_planar(size), advance=advance)

@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nas.tasks.people import PeopleData, Pictures, people_data
+from nas.tasks.people import SYNTHETIC_SIZE, PeopleData, Pictures, people_data
 from search_spaces.errors import NasError
 
 Floats = npt.NDArray[np.float64]
 PATTERNS = ("plain", "across", "along", "checks", "slanted")
 TRAINED, TESTED = 60, 40
 PER_CAMERA, CAMERAS = 3, 4
+SYNTHETIC = {"synthetic_people": True, "synthetic_people_steady": False}
+"""Names by which a recipe asks for made-up people: whether the light of the tested domain is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def synthetic_people(
     *,
     seed: int = 0,
     shift: bool = True,
-    size: tuple[int, int] = (32, 16),
+    size: tuple[int, int] = SYNTHETIC_SIZE,
     trained: int = TRAINED,
     tested: int = TESTED,
 ) -> PeopleData:

@@ -15,7 +15,7 @@ PARTS = ("bounding_box_train", "query", "bounding_box_test")
 """Folders of the training part, the queries and the gallery, as in Market-1501."""
 FILE_NAME = re.compile(r"(-?\d+)_c(\d+)")
 JUNK = -1
-SIZE = (256, 128)
+SIZE, SYNTHETIC_SIZE = (256, 128), (32, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,32 @@ class PeopleData:
     def test_labels(self) -> Tensor:
         """Identities of queries and gallery, int64 [n]."""
         return torch.cat([self.query.who[:, 0], self.gallery.who[:, 0]])
+
+
+def load_people(
+    source: str,
+    *,
+    size: tuple[int, int] | None = None,
+    advance: Callable[[float], None] | None = None,
+) -> PeopleData:
+    """Return the pictures that `source` names, of `size` (height, width).
+
+    source: "synthetic_people", "synthetic_people_steady" (made up; the latter are tested in the light of the training
+    pictures), or a folder as `read_people` takes it. $NAME and ~ in a path are replaced. Raises `NasError` for whatever
+    is missing, damaged or named otherwise.
+    """
+    from nas.tasks.data import expand
+    from nas.tasks.identities import SYNTHETIC, synthetic_people
+
+    if source in SYNTHETIC:
+        return synthetic_people(shift=SYNTHETIC[source], size=size or SYNTHETIC_SIZE)
+    folder = Path(expand(source))
+    if not folder.is_dir():
+        raise NasError(
+            f"there is no folder {str(folder)!r}: data of people are {', '.join(SYNTHETIC)} or a folder with "
+            f"{', '.join(PARTS)}"
+        )
+    return read_people(folder, size=size or SIZE, advance=advance)
 
 
 def people_data(

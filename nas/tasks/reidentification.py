@@ -134,6 +134,11 @@ class ReidentificationTask:
         """Return how many of n pictures have, among those of the batch by other cameras, a stranger as most similar."""
         return missed(output, target)
 
+    @property
+    def own_metric(self) -> Callable[[Tensor, Tensor], int]:
+        """The metric alone, as workers take it along."""
+        return missed
+
     def retrieval(self, embed: Embed) -> Retrieval:
         """Rank-1 and mAP of the test part's queries in its gallery, `embed` being the network in evaluation."""
         query, gallery = (self._embedded(part, embed) for part in (self.data.query, self.data.gallery))
@@ -175,39 +180,42 @@ def reidentification(
     validation_share: float = 0.2,
     seed: int = 0,
     augment: bool | Augmentation | None = None,
+    limit: int | None = None,
     triplet_weight: float = 1.0,
     margin: float = 0.3,
 ) -> ReidentificationTask:
     """Return the task of finding the identities of `data` again.
 
     validation_share: share of the training identities held out to choose by, in ]0, 1[. seed: of that split.
-    augment: False for none; True or None for shifts by a sixteenth of the height and mirroring.
+    augment: False for none; True or None for shifts by a sixteenth of the height and mirroring. limit: use only as many
+    identities, drawn by the seed, as have at most so many training pictures together, held-out ones included.
 
     Raises `NasError` for a share that leaves fewer than two identities on either side.
     """
-    names = torch.arange(len(data.class_names))
-    held_out = round(validation_share * len(names))
-    if not 0 < validation_share < 1 or not 2 <= held_out <= len(names) - 2:
+    order = torch.randperm(len(data.class_names), generator=_generator("identities", seed))
+    if limit is not None:
+        order = order[data.train.who[:, 0].bincount()[order].cumsum(0) <= limit]
+    held_out = round(validation_share * len(order))
+    if not 0 < validation_share < 1 or not 2 <= held_out <= len(order) - 2:
         raise NasError(
-            f"task.validation_share is {validation_share}: of {len(names)} identities it holds out {held_out}; at "
+            f"task.validation_share is {validation_share}: of {len(order)} identities it holds out {held_out}; at "
             "least 2 must be held out and 2 be left to train on"
         )
-    order = torch.randperm(len(names), generator=_generator("identities", seed))
+    who = data.train.who[:, 0]
     kept = order[held_out:].sort().values
-    trained = torch.isin(data.train.who[:, 0], kept)
-    train = torch.nonzero(trained).flatten()
+    train = torch.nonzero(torch.isin(who, kept)).flatten()
     if augment is None or augment is True:
         augmentation: Augmentation | None = Augmentation(shift=max(1, data.input_shape[1] // 16))
     else:
         augmentation = augment or None
     mean, std = channel_statistics(data.train.images, train)
     settings = asdict(augmentation) if augmentation else None
-    about = ("reidentification", data.fingerprint, validation_share, seed, settings, triplet_weight, margin)
+    about = ("reidentification", data.fingerprint, validation_share, seed, limit, settings, triplet_weight, margin)
     return ReidentificationTask(
         data=data,
         identities=kept,
         train_indices=train,
-        validation_indices=torch.nonzero(~trained).flatten(),
+        validation_indices=torch.nonzero(torch.isin(who, order[:held_out])).flatten(),
         mean=mean,
         std=std,
         augmentation=augmentation,
