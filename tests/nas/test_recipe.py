@@ -36,7 +36,7 @@ def test_shipped_recipes_load(name: str, repository: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NAS_DATA", "/data")
     recipe = load_recipe(repository / "runs" / f"{name}.toml")
     assert recipe.name == name
-    assert recipe.search.evaluations >= 60
+    assert recipe.search.evaluations >= 100
 
 
 def test_quickstart_says_what_the_design_says(repository: Path) -> None:
