@@ -116,7 +116,7 @@ class Teaching:
     def _taught(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """The output with a channel for each class, from which others learn; without one of a name, the first."""
         name = class_output(self.task)
-        return outputs[name] if name in outputs else next(iter(outputs.values()))
+        return outputs[name] if name is not None and name in outputs else next(iter(outputs.values()))
 
     def _outcome(self, lesson: Lesson, answer: Tensor, target: Tensor) -> Outcome:
         with torch.no_grad():

@@ -166,7 +166,7 @@ def _read_part(place: Path, size: tuple[int, int], advance: Callable[[float], No
             advance(1 / len(files) / len(PARTS))
         if int(match[1]) == JUNK:
             continue
-        pixels = torch.from_numpy(read_pixels(file, size=size)).permute(2, 0, 1)
+        pixels = torch.tensor(read_pixels(file, size=size)).permute(2, 0, 1)
         images.append(pixels.expand(3, -1, -1))
         who.append((int(match[1]), int(match[2])))
     if not images:

@@ -61,7 +61,7 @@ def test_all_mistakes_at_once_each_with_its_place() -> None:
         [
             "serch: unknown key; did you mean 'search'?",
             next(line for line in lines if line.startswith("space.name: unknown space 'moble'")),
-            "task.name: unknown task 'clasification': did you mean 'classification'? "
+            "task.name: unknown task 'clasification': did you mean 'classification' or 'reidentification'? "
             f"known: {', '.join(sorted(TASKS))}",
             "task.validation_share: must be less than 1, got 1.5",
             "supernet.epochs: must be a whole number, got 2.5",
