@@ -35,7 +35,6 @@ QUICK = (
     "search.workers=1",
     "search.lag=0",
     "export.top=1",
-    'export.formats=["pytorch"]',
 )
 
 
@@ -47,7 +46,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> nas.Run:
 
 def test_the_recipe_learns_searches_and_exports(run: nas.Run) -> None:
     assert run.task.classes == 5
-    assert all(0 <= entry["error"] <= 1 and 0 <= entry["test_error"] <= 1 for entry in run.front)
+    assert all(0 <= entry["values"]["error"] <= 1 and 0 <= entry["test_error"] <= 1 for entry in run.front)
+    assert run.front
     (export,) = run.folder.exports.iterdir()
     assert json.loads((export / "arch.json").read_text())["class_names"] == []
 
