@@ -303,5 +303,6 @@ def test_tasks_are_found_by_name() -> None:
     assert task_builder("classification") is classification
     for name in TASKS:
         assert callable(task_builder(name))
-    with pytest.raises(NasError, match=r"unknown task 'clasification': did you mean 'classification' or 'reidentification'\?"):
+    near = r"unknown task 'clasification': did you mean 'classification' or 'reidentification'\?"
+    with pytest.raises(NasError, match=near):
         task_builder("clasification")
