@@ -152,8 +152,8 @@ def report(found: Sequence[Tests], given: argparse.Namespace) -> None:
                     "light": light,
                     "seeds": len(found),
                     "seeds_of_5_points": sum(gain >= POINTS for gain in gains),
-                    "lowest_gain": min(gains),
-                    "highest_gain": max(gains),
+                    "lowest_gain": round(min(gains), 6),
+                    "highest_gain": round(max(gains), 6),
                     "epochs": given.epochs,
                 },
             )
