@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
+from benchmarks.reversible_memory import kept_bytes
 from nas.modules import NetworkModule
 from nas.supernet.weights import Supernet
 from predictors.counts import count_network
@@ -29,23 +29,6 @@ def stack(depth: int, *, recompute: bool, spatial: tuple[int, ...] = SPATIAL) ->
     x = net.input(16, *spatial)
     halves = net.conv(x, 8, kernel=1, name="left"), net.conv(x, 8, kernel=1, name="right")
     return net.finish(net.concat(*coupled(net, *halves, branch, depth=depth, recompute=recompute, name="stack")))
-
-
-def kept_bytes(module: nn.Module, x: Tensor) -> int:
-    """Bytes that autograd keeps of a forward pass, parameters left out, each storage once."""
-    known = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = module(x)
-    del output
-    return sum(kept.values())
 
 
 def modules(depth: int, **options: Any) -> tuple[NetworkModule, NetworkModule]:
